@@ -1,0 +1,37 @@
+# make demo: the whole pipeline on real digits; make test: the tests. Both set themselves up.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_FOLDS := 0 1 2 3 4
+
+.PHONY: demo test lint bench bench-fold clean
+
+.venv/run.stamp: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	touch $@
+
+.venv/dev.stamp: requirements-dev.txt requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+	touch $@ .venv/run.stamp
+
+demo: .venv/run.stamp
+	@for step in 0 1 2 3 4 5 6 7; do \
+		$(BIN)/python exp-fl-5-$$step.py --ds digits --fold $(DEMO_FOLDS) || exit $$?; \
+	done
+
+test: .venv/dev.stamp lint
+	$(BIN)/python -m pytest
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+
+bench: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.bench
+
+bench-fold: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.bench_fold
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

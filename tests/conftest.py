@@ -1,0 +1,151 @@
+"""Shared fixtures: a small random tail with its cached states, and tiny ViT checkpoints."""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import hypothesis
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from references import Net
+
+    from utils.states import States
+    from utils.tail import Tail
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The same examples in every run, and none fails because the machine is busy.
+hypothesis.settings.register_profile("exp-fl-5", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("exp-fl-5")
+
+EPS = 1e-6
+# (S, d, m, C, activation); only the first has m = 4d.
+SHAPES = [
+    (13, 4, 16, 3, "gelu"),
+    (9, 5, 7, 4, "relu"),
+    (7, 6, 15, 2, "gelu"),
+    (6, 7, 3, 5, "relu"),
+    (2, 3, 10, 3, "gelu"),
+]
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A tail and the states of S samples, beside the float64 network that made them."""
+
+    tail: "Tail"
+    states: "States"
+    net: "Net"
+
+    @property
+    def everyone(self) -> np.ndarray:
+        return np.arange(len(self.states.labels))
+
+    def take(self, samples: np.ndarray):
+        """h and labels of `samples` as the references take them."""
+        import torch
+
+        h = torch.from_numpy(self.states.h[samples]).double()
+        return h, torch.from_numpy(self.states.labels[samples])
+
+    def evidence(self, neg: np.ndarray, pos: np.ndarray, seed: int = 0, points: int = 20):
+        from utils.methods.evidence import Evidence
+
+        return Evidence(self.tail, self.states, neg, pos, seed, points, fold_memo={})
+
+
+def build_toy(S, d, m, C, activation="gelu", seed=0, change=None) -> Toy:
+    """`change` edits the dictionary of float32 weights before anything is computed from it."""
+    import torch
+    from references import Net
+
+    from utils.states import States
+    from utils.tail import make_tail
+
+    rng = np.random.default_rng([seed, S, d, m, C])
+
+    def normal(*shape, scale=1.0):
+        return (scale * rng.normal(size=shape)).astype(np.float32)
+
+    weights = {
+        "w_bef": normal(m, d, scale=1.5 / np.sqrt(d)),
+        "b_bef": normal(m, scale=0.3),
+        "w_aft": normal(d, m, scale=1.5 / np.sqrt(m)),
+        "b_aft": normal(d, scale=0.3),
+        "ln_weight": 1 + normal(d, scale=0.3),
+        "ln_bias": normal(d, scale=0.3),
+        "final_ln_weight": 1 + normal(d, scale=0.3),
+        "final_ln_bias": normal(d, scale=0.3),
+        "head_weight": normal(C, d, scale=2 / np.sqrt(d)),
+        "head_bias": normal(C, scale=0.3),
+    }
+    if change is not None:
+        change(weights)
+    net = Net({k: torch.from_numpy(v).double() for k, v in weights.items()}, activation, EPS)
+    h = normal(S, d)
+    wide = torch.from_numpy(h).double()
+    a = net.a(wide)
+    y = wide + net.o(a)
+    states = States(
+        h=h,
+        a=a.float().numpy(),
+        y=y.float().numpy(),
+        logits=net.logits(y).float().numpy(),
+        labels=rng.integers(0, C, size=S),
+    )
+    tail = make_tail(weights, {"hidden_act": activation, "layer_norm_eps": EPS})
+    return Toy(tail, states, net)
+
+
+@pytest.fixture(scope="session")
+def make_toy():
+    return build_toy
+
+
+@pytest.fixture(scope="session", params=SHAPES, ids=str)
+def toy(request) -> Toy:
+    """One toy of every shape."""
+    return build_toy(*request.param)
+
+
+def build_vit(seed=0, **config):
+    """A ViT classifier with random weights that are far from the small ones of its init."""
+    import torch
+    from transformers import ViTConfig, ViTForImageClassification
+
+    sizes = {
+        "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 12, "image_size": 4, "patch_size": 2, "num_channels": 1,
+        "num_labels": 3,
+    }  # fmt: skip
+    model = ViTForImageClassification(ViTConfig(**sizes | config)).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, values in model.named_parameters():
+            noise = torch.randn(values.shape, generator=generator)
+            is_norm = "layernorm" in name and name.endswith("weight")
+            values.copy_(1 + 0.3 * noise if is_norm else 0.5 * noise)
+    return model
+
+
+@pytest.fixture(scope="session")
+def make_vit():
+    return build_vit
+
+
+@pytest.fixture(scope="session")
+def server():
+    """Runs scripts in forks of one process, see tests/pipeline.py."""
+    import pipeline
+
+    with pipeline.Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stages(server, tmp_path_factory):
+    """Every step run once, undisturbed, on a tiny fold."""
+    import pipeline
+
+    return pipeline.run_stages(server, tmp_path_factory.mktemp("stages"))

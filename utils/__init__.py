@@ -1,0 +1,1 @@
+"""Everything the numbered scripts call: one module per idea."""

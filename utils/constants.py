@@ -1,0 +1,130 @@
+"""Constants a user edits. Every script reads its defaults here and nowhere else.
+
+Sizes (d, m, layers, classes, image size) are never constants: they come from
+the checkpoint and the data set.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# What runs without arguments: `--ds` and `--fold` override these two.
+DEFAULT_DS = "c100"
+FOLDS = (0, 1, 2, 3, 4)
+
+# How the folds are made (SPEC section 2). Changing either needs new folds.
+N_FOLDS = 5
+SPLIT_SEED = 777
+
+# The seed of fold k is SEED + k: training, the bl sample, the random rankings.
+SEED = 777
+
+# Neuron budget n; None means d // 8 (ViT-Base: 96). The weight budget is 8 n^2.
+NEURON_BUDGET = None
+
+# Points of the right Riemann sum of integrated gradients (Dai et al. 2022 use 20).
+IG_POINTS = 20
+
+# A setting needs this many misclassified and this many correct samples: with
+# one sample a variance does not exist.
+MIN_SAMPLES = 2
+
+# Candidates per kind of setting: src_tgt_top1 .. src_tgt_top<TOP_RANKS>, and so on.
+TOP_RANKS = 3
+
+# Positives of the comparison: the top POSITIVE_PERCENT of |W(M2) - W(M1)|.
+POSITIVE_PERCENT = 1
+
+# The K of precision@K and its kin, in percent of the ranked items.
+K_PERCENTS = (0.1, 0.5, 1, 2, 5, 10)
+
+# Kendall's tau-b at weight level costs four sorts and says little beyond Spearman.
+WITH_KENDALL = False
+
+# Across folds, every method is compared with these: "random" (its expectation)
+# and the name of any other method. Each pair is one test of the declared family.
+REFERENCES = ("random", "bl")
+
+# The columns of exp-fl-5-7_scores.csv that the comparisons across folds look at.
+# The first one is the primary metric: tables and figures are sorted by it. "ap/random"
+# is the average precision divided by that of a random ranking.
+COMPARED_METRICS = ("lift@1%", "lift_stratified@1%", "ap/random", "precision@n")
+
+# Random relabellings of the neurons in the permutation test; p cannot be below 1/(draws + 1).
+PERMUTATION_DRAWS = 9999
+
+# Random weight vectors of the wild cluster bootstrap, beyond 6 folds; below, all are used.
+BOOTSTRAP_DRAWS = 9999
+
+# The forward pass of M1. None: 32 images a batch on the CPU, 256 on a GPU.
+INFERENCE_BATCH_SIZE = None
+# "fp32" or "bf16"; bf16 halves the time of the forward pass on a recent GPU.
+INFERENCE_PRECISION = "fp32"
+# Processes that decode and resize images; None: one per core beyond the first, at most 8.
+PREPROCESSING_WORKERS = None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How one data set is fetched and fine-tuned.
+
+    `source` is the hub name given to `datasets.load_dataset`, or "sklearn" for
+    the digits that ship with scikit-learn. `base_model` None trains a ViT of
+    the shape `vit_config` from scratch. `--data-dir` and `--base-model`
+    override the two for data and weights already on disk.
+    """
+
+    source: str
+    image_column: str
+    label_column: str
+    test_split: str
+    base_model: str | None
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.01
+    epochs: int = 2
+    # How often each training image is seen in one epoch; more than once only
+    # where the data set is too small for one pass to teach anything.
+    repeats_per_epoch: int = 1
+    vit_config: dict[str, Any] = field(default_factory=dict)
+
+
+PROFILES = {
+    "c100": Profile(
+        source="uoft-cs/cifar100",
+        image_column="img",
+        label_column="fine_label",
+        test_split="test",
+        base_model="google/vit-base-patch16-224-in21k",
+        batch_size=32,
+        learning_rate=2e-4,
+    ),
+    "tiny-imagenet": Profile(
+        source="zh-plus/tiny-imagenet",
+        image_column="image",
+        label_column="label",
+        test_split="valid",
+        base_model="google/vit-base-patch16-224-in21k",
+        batch_size=32,
+        learning_rate=2e-4,
+    ),
+    # 1,797 real handwritten digits of 8 x 8 pixels: 16 patches of 2 x 2.
+    "digits": Profile(
+        source="sklearn",
+        image_column="img",
+        label_column="label",
+        test_split="test",
+        base_model=None,
+        batch_size=8,
+        learning_rate=5e-4,
+        repeats_per_epoch=2,
+        vit_config={
+            "hidden_size": 192,
+            "intermediate_size": 768,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 3,
+            "image_size": 8,
+            "patch_size": 2,
+            "num_channels": 1,
+        },
+    ),
+}

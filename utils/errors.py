@@ -1,0 +1,9 @@
+"""The one exception that means: the user can mend this."""
+
+
+class UserError(Exception):
+    """A mistake of the user's: one line that says what is wrong and what to do.
+
+    `utils.cli` prints the message and exits with status 2; every other
+    exception is a defect of ours and exits with status 1.
+    """
