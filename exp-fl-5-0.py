@@ -1,0 +1,145 @@
+"""Step 0: make the folds of a data set and fine-tune a ViT on each, a checkpoint per epoch.
+
+Folds and checkpoints that exist are kept, with --force too: to train a fold
+again, move its out_vit folder away. A training that was killed goes on from
+its last epoch. Several GPUs: torchrun --nproc_per_node=N exp-fl-5-0.py ...
+"""
+
+import argparse
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from utils import cli, folds, training
+from utils.constants import PROFILES, Profile
+from utils.provenance import Ledger, Stopwatch
+
+STEP = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the table at the end says about a fold."""
+
+    sizes: dict[str, int]
+    checkpoints: list[Path]
+    accuracies: list[float | None]
+    seconds: float | None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="the data set on disk instead of the hub's: a folder of DatasetDict.save_to_disk, "
+        "of parquet files, or of images by split and class",
+    )
+    parser.add_argument(
+        "--base-model",
+        metavar="DIR",
+        help="the ViT to fine-tune, a folder on disk or another name on the hub",
+    )
+
+
+def work(job: cli.Job) -> Outcome:
+    profile = PROFILES[job.args.ds]
+    watch = Stopwatch()
+    ledger = Ledger(job.paths, STEP, job.constants, {}, job.args.force)
+    with training.main_process_first():
+        made = make_fold(job, profile, ledger)
+        record = recipe(job, profile, ledger)
+        done = training.usable_checkpoints(job.paths, record, profile.epochs)
+    trains = len(done) < profile.epochs
+    if trains:
+        train(job, profile, ledger, record, done[-1] if done else None)
+        done = training.complete_checkpoints(job.paths)
+        for checkpoint in done[-2:]:
+            accuracy = training.repair_accuracy(checkpoint)
+            job.log.info("%s: accuracy %.3f on the repair split", checkpoint.name, accuracy)
+    else:
+        job.log.info("%s has %d checkpoints: kept as it is", job.paths.training, len(done))
+    if cli.is_main_process():
+        ledger.close()
+    ours = training.read_record(job.paths) is not None
+    return Outcome(
+        {split: len(folds.load_split(job.paths, split)) for split in folds.SPLITS},
+        done[-2:],
+        [training.repair_accuracy(checkpoint) if ours else None for checkpoint in done[-2:]],
+        watch.seconds if made or trains else None,
+    )
+
+
+def make_fold(job: cli.Job, profile: Profile, ledger: Ledger) -> bool:
+    if job.paths.dataset.exists():
+        job.log.info("%s exists: kept as it is", job.paths.dataset)
+        return False
+    n_folds, split_seed = job.constants["N_FOLDS"], job.constants["SPLIT_SEED"]
+    watch = Stopwatch()
+    with ledger.task("folds", constants=["N_FOLDS", "SPLIT_SEED"]) as task:
+        source = folds.load_source(profile, job.args.data_dir, split_seed)
+        folds.make_fold(job.paths, source, profile.test_split, n_folds, split_seed)
+        task.time("folds", watch.seconds)
+    job.log.info("%s made from %s", job.paths.dataset, job.args.data_dir or profile.source)
+    return True
+
+
+def recipe(job: cli.Job, profile: Profile, ledger: Ledger) -> dict[str, Any]:
+    data = {
+        split: folds.hash_split(job.paths, split, ledger.hashes) for split in ("train", "repair")
+    }
+    return training.make_record(job.constants, profile, job.args.base_model, data)
+
+
+def train(
+    job: cli.Job,
+    profile: Profile,
+    ledger: Ledger,
+    record: dict[str, Any],
+    resume_from: Path | None,
+) -> None:
+    from utils import finetuning  # seconds of imports that a trained fold does without
+
+    main = cli.is_main_process()
+    watch = Stopwatch()
+    with ledger.task("training", constants=["SEED"]) if main else nullcontext() as task:
+        if main and resume_from is None:
+            training.save_record(job.paths, record)
+        device = finetuning.train_fold(
+            job.paths,
+            profile,
+            job.seed,
+            job.args.base_model or profile.base_model,
+            job.constants["PREPROCESSING_WORKERS"],
+            resume_from,
+            job.log,
+        )
+        if main:
+            ledger.device = device
+            task.time("training (resumed)" if resume_from else "training", watch.seconds)
+
+
+def show(finished: list[tuple[cli.Job, Outcome]]) -> None:
+    rows = [
+        {
+            "fold": job.paths.fold,
+            **outcome.sizes,
+            "M1": outcome.checkpoints[0].name,
+            "M2": outcome.checkpoints[1].name,
+            "M1 on repair": outcome.accuracies[0],
+            "M2 on repair": outcome.accuracies[1],
+            "seconds": outcome.seconds,
+        }
+        for job, outcome in finished
+    ]
+    table = pd.DataFrame(rows).astype(
+        {"M1 on repair": float, "M2 on repair": float, "seconds": float}
+    )
+    print(table.to_string(index=False, na_rep="-", float_format="{:.3f}".format))
+
+
+if __name__ == "__main__":
+    cli.run(STEP, __doc__, work, add_options=add_options, needs=(), after=show)

@@ -1,0 +1,192 @@
+"""Images into the tensor a ViT takes: the same way when it is trained and when it is examined."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from PIL import Image
+from transformers import ViTConfig
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+from utils.errors import UserError
+
+PROCESSOR_FILE = "preprocessor_config.json"
+# Names under which transformers 4.x and 5.x save what ViTImageProcessorPil reads.
+PROCESSOR_TYPES = (
+    "ViTImageProcessor",
+    "ViTImageProcessorFast",
+    "ViTImageProcessorPil",
+    "ViTFeatureExtractor",
+)
+MODES = {1: "L", 3: "RGB"}
+MOST_WORKERS = 8
+
+
+class ImageError(UserError):
+    """An image of the data set that cannot be read.
+
+    A DataLoader worker hands its whole traceback over as the message; the last
+    line of it is what was raised.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rstrip().splitlines()[-1].split("ImageError: ")[-1])
+
+
+def input_shape(config: ViTConfig) -> tuple[int, int, int]:
+    """Channels, height and width of the images a model takes."""
+    if config.num_channels not in MODES:
+        raise UserError(
+            f"the model takes images of {config.num_channels} channels; "
+            "only 1 (grey) and 3 (RGB) can be made from a picture"
+        )
+    size = config.image_size
+    height, width = size if isinstance(size, Sequence) else (size, size)
+    return config.num_channels, height, width
+
+
+def load_processor(checkpoint: Path, config: ViTConfig) -> ViTImageProcessorPil:
+    """The image preprocessing of a checkpoint (SPEC section 2).
+
+    From `preprocessor_config.json` in the folder, of transformers 4.x or 5.x;
+    where there is none, resizing to the model's size, mean and std 0.5. Always
+    the PIL backend, so that the numbers do not depend on what is installed.
+
+    Raises
+    ------
+    UserError : the file is not readable, of another kind of processor, or makes
+        images of another size or number of channels than the model takes.
+    """
+    shape = input_shape(config)
+    path = checkpoint / PROCESSOR_FILE
+    if not path.is_file():
+        return default_processor(config)
+    processor = _read_processor(path)
+    for name in ("image_mean", "image_std"):
+        setattr(processor, name, _per_channel(getattr(processor, name), shape[0], name, path))
+    try:
+        pixel_values([Image.new("L", (shape[2], shape[1]))], processor, shape)
+    except UserError as error:
+        raise UserError(f"{path} does not fit the model beside it: {error}") from None
+    return processor
+
+
+def default_processor(config: ViTConfig) -> ViTImageProcessorPil:
+    """Resizing to the model's size, pixels scaled to [-1, 1]."""
+    channels, height, width = input_shape(config)
+    return ViTImageProcessorPil(
+        size={"height": height, "width": width},
+        image_mean=[0.5] * channels,
+        image_std=[0.5] * channels,
+    )
+
+
+def _read_processor(path: Path) -> ViTImageProcessorPil:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        kind = content.get("image_processor_type") or content.get("feature_extractor_type")
+        if kind is None or kind in PROCESSOR_TYPES:
+            return ViTImageProcessorPil.from_dict(content)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is not a readable image processor ({error}); copy it again or remove it"
+        ) from None
+    raise UserError(f"{path} is of the type {kind}, expected ViTImageProcessor")
+
+
+def _per_channel(values: float | list[float], channels: int, name: str, path: Path) -> list[float]:
+    """One value per channel; three equal ones serve a grey model as well."""
+    values = list(values) if isinstance(values, Sequence) else [values]
+    if len(values) != channels:
+        if len(set(values)) != 1:
+            raise UserError(
+                f"{path} has {len(values)} different values in {name}, the model {channels} "
+                f"channel{'s' * (channels > 1)}; give one value per channel"
+            )
+        values = values[:1] * channels
+    return values
+
+
+def pixel_values(
+    images: Sequence[Image.Image], processor: ViTImageProcessorPil, shape: tuple[int, int, int]
+) -> torch.Tensor:
+    """Preprocess pictures of any mode and size.
+
+    Parameters
+    ----------
+    shape : what the model takes, from `input_shape`; its channels decide the
+        mode the pictures are converted to first (1: grey, 3: RGB).
+
+    Returns
+    -------
+    float32 (B, C, H, W)
+    """
+    converted = [image.convert(MODES[shape[0]]) for image in images]
+    arrays = processor(converted, do_convert_rgb=False)["pixel_values"]
+    for array in arrays:
+        if array.shape != shape:
+            made, wanted = ("x".join(map(str, size)) for size in (array.shape, shape))
+            raise UserError(
+                f"the image processor makes images of {made}, the model takes {wanted} "
+                f"(channels x height x width); correct its size"
+            )
+    return torch.from_numpy(np.stack(arrays).astype(np.float32, copy=False))
+
+
+@dataclass(frozen=True)
+class ImageRows(torch.utils.data.Dataset):
+    """A split as a map-style data set whose errors say which image they are about."""
+
+    dataset: datasets.Dataset
+    image_column: str
+    label_column: str
+    split: str
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        try:
+            row = self.dataset[index]
+        except Exception as error:  # Pillow's decoders raise whatever they stumble over
+            reason = " ".join(str(error).split())[:200]
+            raise ImageError(
+                f"image {index} of the split {self.split!r} cannot be read ({reason}); "
+                "mend or remove it in the data set"
+            ) from None
+        if row[self.image_column] is None:
+            raise ImageError(
+                f"image {index} of the split {self.split!r} is missing; "
+                "mend or remove it in the data set"
+            )
+        return row[self.image_column], row[self.label_column]
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Rows of `ImageRows` into a batch; can be pickled, for the workers of a DataLoader."""
+
+    processor: ViTImageProcessorPil
+    shape: tuple[int, int, int]
+
+    def __call__(self, rows: Sequence[tuple[Image.Image, int]]) -> Mapping[str, Any]:
+        """Return pixel_values float32 (B, C, H, W) and labels int64 (B,)."""
+        images, labels = zip(*rows, strict=True)
+        return {
+            "pixel_values": pixel_values(images, self.processor, self.shape),
+            "labels": torch.tensor(labels, dtype=torch.int64),
+        }
+
+
+def preprocessing_workers(asked: int | None, processes: int = 1) -> int:
+    """DataLoader workers per process; None: one per core beyond the first, at most 8."""
+    if asked is not None:
+        return asked
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min((cores - 1) // processes, MOST_WORKERS)
