@@ -1,0 +1,104 @@
+"""Step 1: the ground truth - which FFN weights changed from M1 to M2, and by how much."""
+
+import numpy as np
+import pandas as pd
+
+from utils import checkpoints, cli, figures, ground_truth, ranking
+from utils.errors import UserError
+from utils.inputs import M1_FFN, M2_FFN, Inputs, open_inputs
+from utils.provenance import Stopwatch
+
+STEP = 1
+
+
+def work(job: cli.Job) -> dict[str, float]:
+    inputs = open_inputs(job)
+    paths, ledger = job.paths, inputs.ledger
+    ns = job.budgets(inputs.d, inputs.m)
+    job.log.info("reads the FFN of %s and %s", inputs.pair.m1, inputs.pair.m2)
+    # Every hash comes first, so that a broken checkpoint is found before anything is written.
+    task = ledger.task(
+        "ground_truth",
+        inputs=[M1_FFN, M2_FFN],
+        constants=["POSITIVE_PERCENT"],
+        code=[ground_truth, ranking, figures],
+    )
+    if task.done:
+        job.log.info("ground_truth/ is up to date: kept")
+    else:
+        with task:
+            watch = Stopwatch()
+            w_m1, w_m2 = read_pair(inputs)
+            abs_diff = np.abs(w_m2 - w_m1)
+            if not abs_diff.any():
+                raise UserError(
+                    f"{inputs.pair.m1.name} and {inputs.pair.m2.name} in {paths.training} have the "
+                    "same FFN weights: there is no ground truth; give two different epochs"
+                )
+            order = ranking.rank_by(abs_diff)
+            task.time("ground_truth", watch.seconds)
+            task.save_array(paths.abs_diff, abs_diff)
+            task.save_array(paths.truth_ranking, order)
+            percent = job.constants["POSITIVE_PERCENT"]
+            n_top = ranking.share_of(percent, len(order))
+            task.save_table(
+                paths.truth_summary,
+                ground_truth.summary_table(abs_diff, order, n_top, inputs.m, inputs.d),
+            )
+            figure = figures.change_histogram(
+                abs_diff, abs_diff[order[n_top - 1]], percent, paths.name
+            )
+            for path in figures.save_figure(figure, paths.truth_histogram):
+                task.add_output(path)
+            job.log.info("wrote %s", paths.abs_diff.parent)
+    for n in ns:
+        write_top(job, inputs, n)
+    ledger.close()
+    summary = pd.read_csv(paths.truth_summary).set_index("quantity")["value"]
+    return summary.to_dict()
+
+
+def read_pair(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    """The ranked weights of M1 and of M2 in canonical order, each float32 (N,)."""
+    first, second = (checkpoints.read_ffn(folder) for folder in (inputs.pair.m1, inputs.pair.m2))
+    return ranking.flatten(*first), ranking.flatten(*second)
+
+
+def write_top(job: cli.Job, inputs: Inputs, n: int) -> None:
+    paths = job.paths
+    task = inputs.ledger.task(
+        f"ground_truth/n{n}",
+        inputs=[M1_FFN, M2_FFN, (paths.truth_ranking, STEP)],
+        code=[ground_truth, ranking],
+    )
+    if task.done:
+        return
+    with task:
+        watch = Stopwatch()
+        order = np.load(paths.truth_ranking, mmap_mode="r")
+        first = np.array(order[: ranking.weight_budget(n, len(order))])
+        table = ground_truth.top_table(*read_pair(inputs), first, inputs.m, inputs.d)
+        task.time("ground_truth", watch.seconds, n=n)
+        task.save_table(paths.truth_top(n), table)
+        job.log.info("wrote %s", paths.truth_top(n))
+
+
+def show(finished: list[tuple[cli.Job, dict[str, float]]]) -> None:
+    columns = {
+        "n_weights": "weights",
+        "n_top": "top",
+        "threshold_abs_diff": "threshold",
+        "share_of_top_in_W_bef": "in W_bef",
+        "neurons_with_a_top_weight": "neurons",
+        "share_of_total_change_in_top": "share of change",
+    }
+    rows = [
+        {"fold": job.paths.fold, **{label: value[key] for key, label in columns.items()}}
+        for job, value in finished
+    ]
+    whole = dict.fromkeys(["weights", "top", "neurons"], int)
+    print(pd.DataFrame(rows).astype(whole).to_string(index=False, float_format="{:.3g}".format))
+
+
+if __name__ == "__main__":
+    cli.run(STEP, __doc__, work, add_options=cli.add_budget, needs=("training",), after=show)

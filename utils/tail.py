@@ -1,0 +1,147 @@
+"""The tail of the ViT: everything between the class token's state `h` and the logits.
+
+Only the class token reaches the logits from the last FFN, so these few
+products give the model's own numbers from a cached `h` of shape (S, d).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from utils.errors import UserError
+
+# What transformers builds for the usual names, without the seconds of its import.
+KNOWN_ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu}
+
+
+@cache
+def activation_function(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The activation that transformers builds for a config's `hidden_act`."""
+    if name in KNOWN_ACTIVATIONS:
+        return KNOWN_ACTIVATIONS[name]
+    from transformers.activations import ACT2FN
+
+    try:
+        return ACT2FN[name]
+    except (KeyError, TypeError):
+        raise UserError(f"hidden_act in config.json is {name!r}, unknown to transformers") from None
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Weights from the last layer's `layernorm_after` to the classifier, as torch stores them.
+
+    `activation` is the config's `hidden_act`, `eps` its `layer_norm_eps`.
+    """
+
+    w_bef: torch.Tensor  # (m, d)
+    b_bef: torch.Tensor  # (m,)
+    w_aft: torch.Tensor  # (d, m)
+    b_aft: torch.Tensor  # (d,)
+    ln_weight: torch.Tensor  # (d,)
+    ln_bias: torch.Tensor  # (d,)
+    final_ln_weight: torch.Tensor  # (d,)
+    final_ln_bias: torch.Tensor  # (d,)
+    head_weight: torch.Tensor  # (C, d)
+    head_bias: torch.Tensor  # (C,)
+    activation: str
+    eps: float
+
+    @property
+    def d(self) -> int:
+        return self.w_bef.shape[1]
+
+    @property
+    def m(self) -> int:
+        return self.w_bef.shape[0]
+
+    @property
+    def n_classes(self) -> int:
+        return self.head_weight.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.w_bef.device
+
+    def to(self, target: torch.device | torch.dtype) -> "Tail":
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {k: v.to(target) if torch.is_tensor(v) else v for k, v in values.items()}
+        return Tail(**moved)
+
+    def ffn_input(self, h: torch.Tensor) -> torch.Tensor:
+        """u: LayerNorm of h, (S, d)."""
+        return F.layer_norm(h, (self.d,), self.ln_weight, self.ln_bias, self.eps)
+
+    def pre_activation(self, u: torch.Tensor) -> torch.Tensor:
+        """W_bef u + b_bef, (S, m)."""
+        return F.linear(u, self.w_bef, self.b_bef)
+
+    def activate(self, pre: torch.Tensor) -> torch.Tensor:
+        """a: the intermediate neurons, (S, m)."""
+        return activation_function(self.activation)(pre)
+
+    def output(self, h: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+        """y = h + W_aft a + b_aft, (S, d)."""
+        return h + F.linear(a, self.w_aft, self.b_aft)
+
+    def logits_of_output(self, y: torch.Tensor) -> torch.Tensor:
+        """Final LayerNorm and classifier: (S, d) to (S, C)."""
+        z = F.layer_norm(y, (self.d,), self.final_ln_weight, self.final_ln_bias, self.eps)
+        return F.linear(z, self.head_weight, self.head_bias)
+
+    def logits(self, h: torch.Tensor) -> torch.Tensor:
+        """(S, d) to (S, C): the whole tail."""
+        return self.logits_of_output(
+            self.output(h, self.activate(self.pre_activation(self.ffn_input(h))))
+        )
+
+
+def make_tail(weights: dict[str, np.ndarray], config: dict) -> Tail:
+    """A Tail from `checkpoints.read_tail` and the checkpoint's config."""
+    return Tail(
+        **{name: torch.from_numpy(values) for name, values in weights.items()},
+        activation=config.get("hidden_act", "gelu"),
+        eps=float(config.get("layer_norm_eps", 1e-12)),
+    )
+
+
+def blocks(n: int, size: int) -> list[slice]:
+    """Slices of at most `size` that cover range(n)."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def gradient_at_output(
+    tail: Tail, y: torch.Tensor, labels: torch.Tensor, target: str
+) -> torch.Tensor:
+    """Gradient of a scalar per sample with respect to y (equally to o), (S, d).
+
+    Parameters
+    ----------
+    y : (S, d)
+    labels : int64 (S,), the true class of each sample
+    target : "loss" (cross-entropy with the true label), "probability" (softmax
+        probability of the true class) or "logit_sum" (O, the sum of the logits).
+    """
+    with torch.enable_grad():
+        y = y.detach().requires_grad_(True)
+        logits = tail.logits_of_output(y)
+        if target == "loss":
+            scalar = F.cross_entropy(logits, labels, reduction="sum")
+        elif target == "probability":
+            scalar = logits.softmax(dim=1).gather(1, labels[:, None]).sum()
+        elif target == "logit_sum":
+            scalar = logits.sum()
+        else:
+            raise ValueError(f"unknown target {target!r}")
+        return torch.autograd.grad(scalar, y)[0]
+
+
+def activation_slope(tail: Tail, pre: torch.Tensor) -> torch.Tensor:
+    """Derivative of the activation at each pre-activation, (S, m)."""
+    with torch.enable_grad():
+        pre = pre.detach().requires_grad_(True)
+        return torch.autograd.grad(tail.activate(pre).sum(), pre)[0]
