@@ -1,0 +1,191 @@
+"""Run the methods of one step on every setting of a fold, from the caches alone."""
+
+import argparse
+import logging
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from utils import ground_truth, ranking
+from utils.cli import Job, add_budget, add_device
+from utils.devices import pick_device
+from utils.inputs import M1, Inputs, open_inputs
+from utils.methods import METHODS, Method
+from utils.methods.evidence import Evidence
+from utils.paths import FoldPaths
+from utils.provenance import Ledger, Stopwatch, Task
+from utils.settings import ALL, SETTINGS_STEP, read_samples, read_settings, setting_inputs
+from utils.states import cache_inputs, load_states, load_tail
+from utils.tail import activation_function
+
+
+def methods_of(step: int, setting: str) -> dict[tuple[str, str], Method]:
+    """The methods of a step that stand under `setting`."""
+    return {
+        key: method
+        for key, method in METHODS.items()
+        if method.step == step and (method.per_setting or setting == ALL)
+    }
+
+
+def run_methods(job: Job) -> pd.DataFrame:
+    """All methods of the job's step on all settings of its fold.
+
+    Returns
+    -------
+    The finding for the terminal: seconds per method, summed over settings.
+    """
+    inputs = open_inputs(job)
+    ledger, paths = inputs.ledger, job.paths
+    settings = read_settings(paths)
+    ns = job.budgets(inputs.d, inputs.m)
+    ledger.require(paths.settings, SETTINGS_STEP)
+    device = pick_device(job.args.device)
+    ledger.device = str(device)
+    tail = load_tail(inputs.pair.m1).to(device)
+    states = load_states(paths, tail)
+    job.log.info(
+        "reads cache_states_repair/ (%d samples), the tail of %s, %d settings; n: %s; device: %s",
+        states.n_samples, inputs.pair.m1.name, len(settings), ns, device,
+    )  # fmt: skip
+    fold_memo: dict = {}
+    made = kept = 0
+    with logging_redirect_tqdm([job.log]):
+        for setting in tqdm(settings, desc=f"step {job.step}", unit="setting"):
+            samples = read_samples(paths, setting, states.n_samples)
+            evidence = Evidence(
+                tail, states, *samples, job.seed, job.constants["IG_POINTS"], fold_memo
+            )
+            for (level, name), method in methods_of(job.step, setting).items():
+                made_here = localise(job, ledger, evidence, setting, level, name, method)
+                for n in ns:
+                    cut(job, inputs, setting, level, name, method, n)
+                made, kept = made + made_here, kept + (not made_here)
+    ledger.close()
+    job.log.info(
+        "made %d rankings, kept %d that are up to date; wrote %s", made, kept, paths.results
+    )
+    return time_table(ledger)
+
+
+def localise(
+    job: Job,
+    ledger: Ledger,
+    evidence: Evidence,
+    setting: str,
+    level: str,
+    name: str,
+    method: Method,
+) -> bool:
+    """Score and rank with one method; False if that was done before."""
+    paths = job.paths
+    samples = setting_inputs(paths, setting) if method.per_setting else []
+    task = ledger.task(
+        f"{setting}/{level}/{name}",
+        inputs=[M1, *cache_inputs(paths), *samples],
+        constants=method.constants,
+        code=method.code,
+    )  # fmt: skip
+    if task.done:
+        return False
+    activation_function(evidence.tail.activation)  # its import is nobody's running time
+    with task:
+        watch, saved = Stopwatch(), evidence.saved_s
+        scores = method.function(evidence)
+        order = scores.ranking if scores.ranking is not None else ranking.rank_by(scores.score)
+        seconds = watch.seconds + evidence.saved_s - saved
+        task.time(f"{level}/{name}", seconds, setting)
+        task.save_array(paths.score(setting, level, name), scores.score)
+        task.save_array(paths.ranking(setting, level, name), order)
+        for stem, array in scores.extras.items():
+            task.save_array(paths.extra(setting, stem), array)
+        for note in scores.notes:
+            level_of_note = logging.INFO if setting == ALL else logging.DEBUG
+            job.log.log(level_of_note, "%s: %s", setting, note)
+    return True
+
+
+def cut(
+    job: Job, inputs: Inputs, setting: str, level: str, name: str, method: Method, n: int
+) -> None:
+    """The first n neurons or 8 n^2 weights of a method, as .npy and .csv."""
+    paths, ledger = job.paths, inputs.ledger
+    sources = [(paths.score(setting, level, name), job.step)]
+    if method.with_budget is None:
+        sources.append((paths.ranking(setting, level, name), job.step))
+    else:
+        sources += [
+            (paths.extra(setting, "grad_loss"), job.step),
+            (paths.score(setting, "neuron", "vdiff+mean_act"), job.step),
+        ]
+    task = ledger.task(
+        f"{setting}/{level}/{name}/n{n}", inputs=sources, code=(*method.code, ground_truth)
+    )
+    if task.done:
+        return
+    with task:
+        watch = Stopwatch()
+        if method.with_budget is None:
+            score = np.load(sources[0][0], mmap_mode="r")
+            order = np.load(sources[1][0], mmap_mode="r")
+        else:
+            extra, neuron_score = (np.load(path) for path, _ in sources[1:])
+            score = method.with_budget(extra, neuron_score, inputs.d, n)
+            order = ranking.rank_by(score)
+            task.save_array(paths.score(setting, level, name, n), score)
+        size = n if level == "neuron" else ranking.weight_budget(n, len(score))
+        first = np.array(order[:size])
+        task.time(f"{level}/{name}", watch.seconds, setting, n)
+        save_first(task, paths, setting, level, name, n, first, np.asarray(score[first]), inputs)
+
+
+def save_first(
+    task: Task,
+    paths: FoldPaths,
+    setting: str,
+    level: str,
+    name: str,
+    n: int,
+    first: np.ndarray,
+    scores: np.ndarray,
+    inputs: Inputs,
+) -> None:
+    """Write a cut ranking as .npy, and as .csv that says in words where each item is."""
+    if level == "neuron":
+        where = {"neuron": first}
+    else:
+        where = ground_truth.weight_rows(first, inputs.m, inputs.d)
+    table = pd.DataFrame({"rank": np.arange(1, len(first) + 1), **where, "score": scores})
+    task.save_array(paths.ranking(setting, level, name, n), first)
+    task.save_table(paths.ranking(setting, level, name, n, "csv"), table)
+
+
+def time_table(ledger: Ledger) -> pd.DataFrame:
+    """Seconds per method over all settings of this step, without and with n."""
+    rows = [
+        row
+        for task in ledger.content["tasks"].values()
+        if task["step"] == ledger.step
+        for row in task["times"]
+    ]
+    table = pd.DataFrame(rows, columns=["setting", "method", "n", "elapsed_s", "device"])
+    whole = table[table["n"].isna()]
+    return (
+        whole.groupby("method", sort=False)["elapsed_s"]
+        .agg(settings="size", seconds="sum")
+        .reset_index()
+    )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_budget(parser)
+    add_device(parser)
+
+
+def show(finished: list[tuple[Job, pd.DataFrame]]) -> None:
+    """Print seconds per method and fold."""
+    tables = [table.assign(fold=job.paths.fold) for job, table in finished]
+    whole = pd.concat(tables)[["fold", "method", "settings", "seconds"]]
+    print(whole.to_string(index=False, float_format="{:.3f}".format))

@@ -1,0 +1,111 @@
+"""weight / bl: gradient loss and forward impact (SPEC 5.5).
+
+Arachne: Sohn, Kang, Yoo, "Arachne: Search-Based Repair of Deep Neural
+Networks", TOSEM 2023, Algorithm 1.
+"""
+
+import numpy as np
+import torch
+
+from utils import ranking
+from utils.methods.gradients import sample_blocks
+from utils.states import BLOCK, States
+from utils.tail import Tail, gradient_at_output
+
+
+@torch.no_grad()
+def forward_impact(
+    tail: Tail, states: States, samples: np.ndarray, block: int = BLOCK
+) -> np.ndarray:
+    """Forward impact FI_w over `samples`, float32 (N,) in canonical order, >= 0.
+
+    For w from input x_i to neuron j: mean(|x_i w| / sum_i' |x_i' W[j, i']|)
+    times mean(|dO/dout_j| / sum_j' |dO/dout_j'|), O the sum of the logits. The
+    first mean is |w| times a product of |x| with the inverse sums, so that no
+    samples x out x in tensor is ever made. 0/0 counts as 0; a sum below
+    float32's smallest normal number counts as 0 too.
+
+    Higher means more impact, hence more suspicious.
+    """
+    abs_bef, abs_aft = tail.w_bef.abs(), tail.w_aft.abs()
+    in_bef, in_aft = torch.zeros_like(abs_bef), torch.zeros_like(abs_aft)
+    out_a = torch.zeros(tail.m, dtype=torch.float64, device=_wide(tail.device))
+    out_o = torch.zeros(tail.d, dtype=torch.float64, device=_wide(tail.device))
+    for h, a, y in sample_blocks(states, samples, "hay", tail.device, block):
+        _add_input_share(in_bef, tail.ffn_input(h).abs(), abs_bef)
+        _add_input_share(in_aft, a.abs(), abs_aft)
+        grad_o = gradient_at_output(tail, y, torch.empty(0), "logit_sum")  # (b, d)
+        out_a += _share_of_row(grad_o @ tail.w_aft).to(out_a.device).double()
+        out_o += _share_of_row(grad_o).to(out_o.device).double()
+    n = len(samples)
+    share_a = (out_a / n).to(tail.w_bef)
+    share_o = (out_o / n).to(tail.w_aft)
+    impact_bef = in_bef.div_(n).mul_(abs_bef).mul_(share_a[:, None])  # (m, d)
+    impact_aft = in_aft.div_(n).mul_(abs_aft).mul_(share_o[:, None])  # (d, m)
+    return ranking.flatten(impact_bef.cpu().numpy(), impact_aft.cpu().numpy())
+
+
+def _wide(device: torch.device) -> torch.device:
+    """mps has no float64: its few sums go to the CPU."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def _safe_inverse(sums: torch.Tensor) -> torch.Tensor:
+    smallest = torch.finfo(sums.dtype).tiny
+    return sums.reciprocal().masked_fill_(sums < smallest, 0)
+
+
+def _add_input_share(total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> None:
+    """Add sum_x |x_i| / s_xj to `total` (out, in), with s = |x| |W|^T of shape (b, out)."""
+    total.addmm_(_safe_inverse(x @ weight.T).T, x)
+
+
+def _share_of_row(gradient: torch.Tensor) -> torch.Tensor:
+    """Sum over samples of |g_j| / sum_j' |g_j'|: (b, out) to (out,)."""
+    size = gradient.abs()
+    return _safe_inverse(size.sum(dim=1)) @ size
+
+
+def sample_positives(pos: np.ndarray, n_neg: int, seed: int) -> np.ndarray:
+    """pos': min(|neg|, |pos|) samples of pos without replacement, ascending int64."""
+    size = min(n_neg, len(pos))
+    return np.sort(np.random.default_rng(seed).choice(pos, size=size, replace=False))
+
+
+def relative(neg: np.ndarray, pos: np.ndarray) -> np.ndarray:
+    """neg / (1 + pos) for non-negative scores of the two sets, (N,)."""
+    return neg / (1 + pos)
+
+
+def combine(gradient_loss: np.ndarray, impact: np.ndarray) -> np.ndarray:
+    """0.5 minmax(GL) + 0.5 minmax(FI) over all N weights at once, float32 (N,)."""
+    score = ranking.minmax(gradient_loss)
+    score += ranking.minmax(impact)
+    score *= 0.5
+    return score
+
+
+def pareto_front(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Indices of the points that no other point dominates, both objectives maximised.
+
+    A point dominates another if it is at least as high in both and higher in
+    one; equal points do not dominate each other. Ascending int32.
+    """
+    best_first = first == first.max()
+    best_second = second == second.max()
+    # No point below either corner of the front can be on it, nor any that the
+    # knee (the highest sum of scaled objectives) dominates.
+    knee = np.argmax(ranking.minmax(first) + ranking.minmax(second))
+    candidates = np.flatnonzero(
+        (first >= first[best_second].max())
+        & (second >= second[best_first].max())
+        & ((first >= first[knee]) | (second >= second[knee]))
+    )
+    order = candidates[np.lexsort((-second[candidates], -first[candidates]))]
+    f, s = first[order], second[order]
+    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(s)[:-1]])
+    equal_first = np.concatenate([[False], (f[1:] == f[:-1]) & (s[1:] == s[:-1])])
+    keep = s > best_before
+    for i in np.flatnonzero(equal_first):  # equal points share the fate of the first of them
+        keep[i] = keep[i - 1]
+    return np.sort(order[keep]).astype(np.int32)
