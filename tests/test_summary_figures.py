@@ -1,0 +1,194 @@
+"""The figures across folds: what is drawn, for few and for many methods."""
+
+import folds_of_step7 as given
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.lines import Line2D
+
+from utils import across_folds, comparison, details, evaluation, figures, summary_files
+from utils import summary_figures as drawing
+from utils.comparison import LIFTED, WEIGHT
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "METHODS", {})
+        patch.setenv("TQDM_DISABLE", "1")
+        jobs = given.make_folds(tmp_path_factory.mktemp("folds"), range(3))
+    tables = summary_files.load([job.paths for job in jobs])
+    summary = across_folds.summary_table(tables, ["lift@5%"], 3)
+    return tables, summary
+
+
+@pytest.fixture(scope="module")
+def ranked(made):
+    return drawing.ranked_methods(made[1], "lift@5%")
+
+
+def texts(figure):
+    found = [text.get_text() for text in figure.findobj(lambda one: hasattr(one, "get_text"))]
+    return {text for text in found if text}
+
+
+def lines_with(axes, color):
+    return [line for line in axes.lines if line.get_color() == color and len(line.get_xdata()) > 2]
+
+
+def test_methods_are_ranked_and_random_is_not_one(ranked):
+    assert (WEIGHT, "A") in ranked and ranked.index((WEIGHT, "A")) < ranked.index((WEIGHT, "B"))
+    assert not any(method.startswith("random") for _, method in ranked)
+
+
+def test_no_two_highlighted_methods_of_a_level_look_alike():
+    ranked = [(WEIGHT, f"m{i}") for i in range(12)] + [(LIFTED, "x"), (LIFTED, drawing.ORACLE)]
+    lines = drawing.assign_lines(ranked)
+    weights = [line for key, line in lines.items() if key[0] == WEIGHT]
+    bright = [line for line in weights if line.highlighted]
+    assert len(bright) == drawing.MOST_LINES == len({(b.color, b.dash) for b in bright})
+    assert len({b.marker for b in bright}) == len(bright)  # apart in grey, too
+    assert [line.highlighted for line in weights] == [True] * 8 + [False] * 4
+    entries = drawing.legend_entries(lines, WEIGHT, {})
+    assert [entry.get_label() for entry in entries][-1] == "4 other methods"
+
+
+@pytest.mark.parametrize("width", drawing.WIDTHS)
+def test_metrics_at_k_draws_the_fold_means(made, ranked, width):
+    tables, _ = made
+    means = drawing.fold_means(tables.scores)
+    lines = drawing.assign_lines(ranked)
+    figure = drawing.metrics_at_k(means, lines, width)
+    axes = next(one for one in figure.axes if one.get_title() == "recall")
+    mine = tables.scores[(tables.scores["method"] == "A")]
+    columns = ["recall@1%", "recall@5%", "recall@10%"]
+    by_fold = mine.groupby("fold")[columns].mean()
+    (line,) = lines_with(axes, lines[WEIGHT, "A"].color)
+    assert line.get_xdata().tolist() == [1, 5, 10]
+    assert line.get_ydata() == pytest.approx(by_fold.mean().to_numpy())
+    bands = [band.get_paths()[0].vertices for band in axes.collections]
+    highest = by_fold.max().to_numpy()
+    assert any(np.isin(np.round(highest, 12), np.round(band[:, 1], 12)).all() for band in bands)
+    chance = [line for line in axes.lines if line.get_color() == drawing.GREY]
+    assert chance[0].get_ydata() == pytest.approx([0.01, 0.05, 0.1], abs=0.003)
+    assert {"A", "B", "=H_1% *", "random (expected)", "neuron oracle"} <= texts(figure)
+
+
+@pytest.mark.parametrize("width", drawing.WIDTHS)
+def test_cumulative_gain_has_ideal_and_random(made, ranked, width):
+    tables, _ = made
+    lines = drawing.assign_lines(ranked)
+    figure = drawing.cumulative_gain(tables.curves, lines, width)
+    axes = figure.axes[0]
+    (ideal,) = lines_with(axes, drawing.BLACK)
+    curve = tables.curves[tables.curves["method"] == details.IDEAL]
+    assert ideal.get_ydata()[-1] == pytest.approx(1)
+    assert ideal.get_ydata()[0] == pytest.approx(curve[curve["k"] == 1]["mass"].mean())
+    (chance,) = lines_with(axes, drawing.GREY)
+    assert chance.get_ydata() == pytest.approx(chance.get_xdata() / 100)
+    (mine,) = lines_with(axes, lines[WEIGHT, "A"].color)
+    assert (mine.get_ydata() <= ideal.get_ydata() + 1e-12).all()
+    assert (mine.get_ydata()[20:-1] > chance.get_ydata()[20:-1]).all()
+
+
+@pytest.mark.parametrize("width", drawing.WIDTHS)
+def test_heat_map_shows_the_mean_of_each_setting(made, ranked, width):
+    tables, _ = made
+    figure = drawing.setting_heat_map(tables.scores, ranked, "lift@5%", width)
+    axes = figure.axes[0]
+    settings = [label.get_text() for label in axes.get_xticklabels()]
+    methods = [label.get_text() for label in axes.get_yticklabels()]
+    assert settings == list(given.SETTINGS)
+    scores = tables.scores
+    mine = scores[(scores["method"] == "A") & (scores["setting"] == "tgt_top2")]
+    place = (settings.index("tgt_top2"), methods.index("A"))
+    (cell,) = [text for text in axes.texts if text.get_position() == place]
+    assert cell.get_text() == f"{mine['lift@5%'].mean():.1f}"
+    shades = axes.images[0].get_array()
+    assert shades[place[::-1]] == pytest.approx(np.log2(mine["lift@5%"].mean()))
+    empty = (methods.index("=H_1% *"), settings.index("tgt_top1"))
+    assert np.ma.getmaskarray(shades)[empty]
+
+
+@pytest.mark.parametrize("width", drawing.WIDTHS)
+def test_locations_are_densities_of_folds_averaged(made, ranked, width):
+    tables, _ = made
+    figure = drawing.locations(tables.locations, ranked, 5, width)
+    axes = figure.axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[0] == details.TRUTH and "A" in labels
+    found = tables.locations
+    found = found[(found["method"] == details.TRUTH) & (found["matrix"] == "W_bef")]
+    share = found.groupby("bin")["share"].mean().to_numpy()
+    density = share * 2 * given.M  # even: 1 / (2 M) for one neuron of one matrix
+    expected = np.log2(np.maximum(density, 1 / 8))
+    assert np.asarray(axes.images[0].get_array()[0]) == pytest.approx(expected)
+
+
+def mean_of(tables, method):
+    mine = tables.scores[tables.scores["method"] == method]
+    return mine.groupby("fold")["lift@5%"].mean().mean()
+
+
+def test_time_is_against_the_primary_metric(made, ranked):
+    tables, _ = made
+    seconds = {("weight", "A"): 2.0, ("neuron", "=H_1%"): 0.5}
+    lines = drawing.assign_lines(ranked)
+    figure = drawing.time_against(tables.scores, ranked, lines, seconds, "lift@5%", "1col")
+    points = {tuple(np.ravel(line.get_data())) for line in figure.axes[0].lines}
+    at = (2.0, mean_of(tables, "A"))
+    assert any(len(p) == 2 and p == pytest.approx(at) for p in points)
+    assert {"A", "B", "=H_1% *", "not timed"} <= texts(figure)
+    (edge,) = [p[0] for p in points if len(p) == 2 and p[1] == pytest.approx(mean_of(tables, "B"))]
+    assert edge > 2.0
+
+
+@pytest.mark.parametrize("width", drawing.WIDTHS)
+def test_critical_difference_diagram(made, ranked, width):
+    tables, _ = made
+    table = drawing.rank_table(tables.scores, ranked, "lift@5%")
+    assert comparison.RANDOM_EXPECTED in table.columns and "neuron oracle" not in table.columns
+    assert "P" not in table.columns  # not in every fold
+    figure = drawing.critical_difference(table, "lift@5%", width)
+    shown = texts(figure)
+    assert any("A (1.0)" in text for text in shown) and any("descriptive" in t for t in shown)
+
+
+def test_bars_do_not_depend_on_the_order_of_a_set():
+    sets = [[1, 5, 3], [1, 2], [4, 5], [1, 5, 4], [6, 7]]
+    stacked = []
+    for order in (sets, sets[::-1], sets[2:] + sets[:2]):
+        bars = [Line2D(ranks, [0] * len(ranks)) for ranks in order]
+        levels = drawing.restack(bars)
+        stacked.append(sorted((bar.get_ydata()[0], *bar.get_xdata()) for bar in bars))
+        assert levels == 3  # three of them hold rank 4.5, and 1
+    assert stacked[0] == stacked[1] == stacked[2]
+    for one in stacked[0]:
+        for other in stacked[0]:
+            apart = one == other or one[-1] < other[1] or other[-1] < one[1]
+            assert apart or one[0] != other[0]
+
+
+def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
+    tables, summary = made
+    names = []
+    seconds = {("weight", "A"): 1.0}
+    for name, width, figure in drawing.every_figure(tables, summary, seconds, "lift@5%", 5):
+        names.append((name, width))
+        assert figure.get_size_inches()[0] == drawing.WIDTHS[width]
+        if name == "locations":
+            content = figures.render(figure, "pdf")
+            assert b"/FontFile2" in content and b"/Type3" not in content
+    assert len(names) == 12 == len(set(names))
+
+
+def test_one_fold_has_no_band_and_no_ranks(made):
+    tables, summary = made
+    first = {
+        name: table[table["fold"] == 0]
+        for name, table in vars(tables).items()
+        if isinstance(table, pd.DataFrame)
+    }
+    one = across_folds.FoldTables(ds="digits", folds=[0], **first)
+    names = {name for name, _, _ in drawing.every_figure(one, summary, {}, "lift@5%", 5)}
+    assert not {"critical_difference", "time"} & names and "metrics_at_k" in names

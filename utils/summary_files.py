@@ -1,0 +1,81 @@
+"""Make every file of the summary across folds."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from utils import (
+    across_folds,
+    figures,
+    latex,
+    notes,
+    summary,
+    summary_figures,
+    workbook,
+)
+from utils.across_folds import FoldTables
+from utils.paths import FoldPaths, SummaryPaths
+from utils.provenance import Task
+
+
+def write(
+    task: Task, paths: SummaryPaths, folds: list[FoldPaths], constants: dict[str, Any]
+) -> None:
+    """Read the folds, compare across them, and write tables, workbook, LaTeX and figures."""
+    tables = load(folds)
+    metrics = constants["COMPARED_METRICS"]
+    primary = metrics[0]
+    compared = across_folds.comparison_table(
+        tables,
+        constants["REFERENCES"],
+        metrics,
+        constants["N_FOLDS"],
+        constants["BOOTSTRAP_DRAWS"],
+        constants["SEED"],
+    )
+    summarised = across_folds.summary_table(tables, metrics, constants["N_FOLDS"])
+    times = across_folds.times_table(tables.times, tables.folds)
+    settings = across_folds.settings_table(tables, primary)
+    said = notes.of(tables, metrics, constants["N_FOLDS"])
+    task.save_table(paths.table("summary"), summarised)
+    task.save_table(paths.table("comparisons"), compared)
+    task.save_table(paths.table("times"), times)
+    task.save_bytes(paths.notes, ("\n".join(said) + "\n").encode())
+    sheets = {
+        "Summary": summarised,
+        "Comparisons": compared,
+        "Scores": tables.scores,
+        "Settings": settings,
+        "Times": times,
+    }
+    task.save_bytes(paths.workbook, workbook.render(sheets, notes.COLUMNS, said))
+    seconds = summary.seconds_per_fold(times)
+    task.save_bytes(
+        paths.latex, latex.document(tables, summarised, compared, seconds, metrics, said).encode()
+    )
+    for name, width, figure in summary_figures.every_figure(
+        tables, summarised, seconds, primary, constants["POSITIVE_PERCENT"]
+    ):
+        save(task, paths, name, width, figure)
+
+
+def load(folds: list[FoldPaths]) -> FoldTables:
+    """The folds' tables with the names that the summary uses."""
+    raw = summary.read_folds(folds)
+    return FoldTables(
+        ds=folds[0].ds,
+        folds=[paths.fold for paths in folds],
+        scores=across_folds.tidy_scores(raw["scores"]),
+        stratified=across_folds.tidy_stratified(raw["stratified"]),
+        permutation=across_folds.tidy_names(raw["permutation"]),
+        curves=across_folds.tidy_names(raw["curves"]),
+        locations=across_folds.tidy_names(raw["locations"]),
+        times=raw["times"],
+        settings=raw["settings"],
+    )
+
+
+def save(task: Task, paths: SummaryPaths, name: str, width: str, figure: Figure) -> None:
+    for suffix in ("png", "pdf"):
+        target = paths.figure(name, width).with_suffix(f".{suffix}")
+        task.save_bytes(target, figures.render(figure, suffix))
