@@ -1,0 +1,200 @@
+"""Synthetic folds of any size, ViT-Base by default, as steps 1 and 4 to 7 expect them on disk.
+
+Weights, states and labels are random, with the scales of a fine-tuned ViT:
+about 15% of the samples are misclassified, most of them into a class that is
+often mistaken for theirs, and training changed few weights by much (Student's
+t). The caches enter the ledger as step 3 writes them; step 2 is left to
+exp-fl-5-2.py, which finds them up to date.
+
+Run from the repository's root: python -m benchmarks.synthetic DIR [--d D] [--samples S]
+"""
+
+import argparse
+import io
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.shapes import DS, FOLD, VIT_BASE, Shape
+from utils import cli, states
+from utils.checkpoints import HEAD_NAMES, LAYER_NAMES
+from utils.constants import PROFILES
+from utils.paths import FoldPaths
+from utils.states import States
+from utils.tail import Tail, make_tail
+
+SEED = 777
+# How many other classes a class is mistaken for, and how often at all.
+CONFUSABLE, WRONG = 5, 0.15
+
+
+def config(shape: Shape) -> dict:
+    """`config.json` of a ViT classifier of this shape."""
+    return {
+        "architectures": ["ViTForImageClassification"],
+        "model_type": "vit",
+        "hidden_size": shape.d,
+        "intermediate_size": shape.m,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.d // 64 or 1,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
+        "image_size": 224,
+        "patch_size": 16,
+        "num_channels": 3,
+        "id2label": {str(c): f"class {c}" for c in range(shape.classes)},
+    }
+
+
+def make_weights(shape: Shape, seed: int = SEED) -> dict[str, np.ndarray]:
+    """Random weights of the tail, float32, by the names of the fields of `Tail`."""
+    rng = np.random.default_rng([seed, 1])
+
+    def normal(*size: int, scale: float, mean: float = 0.0) -> np.ndarray:
+        return rng.normal(mean, scale, size).astype(np.float32)
+
+    m, d = shape.m, shape.d
+    return {
+        "w_bef": normal(m, d, scale=0.83 / np.sqrt(d)),
+        "b_bef": normal(m, scale=0.2, mean=-0.4),
+        "w_aft": normal(d, m, scale=1 / np.sqrt(m)),
+        "b_aft": normal(d, scale=0.1),
+        "ln_weight": normal(d, scale=0.2, mean=1),
+        "ln_bias": normal(d, scale=0.1),
+        "final_ln_weight": normal(d, scale=0.2, mean=1),
+        "final_ln_bias": normal(d, scale=0.1),
+        "head_weight": normal(shape.classes, d, scale=6 / d),
+        "head_bias": normal(shape.classes, scale=0.05),
+    }
+
+
+def trained_further(weights: dict[str, np.ndarray], seed: int = SEED) -> dict[str, np.ndarray]:
+    """M2: the FFN's matrices after a small heavy-tailed change, the rest as it was."""
+    rng = np.random.default_rng([seed, 2])
+    changed = dict(weights)
+    for name in ("w_bef", "w_aft"):
+        step = 1e-4 * rng.standard_t(3, weights[name].shape)
+        changed[name] = weights[name] + step.astype(np.float32)
+    return changed
+
+
+def make_samples(
+    shape: Shape, head_weight: np.ndarray, seed: int = SEED
+) -> tuple[np.ndarray, np.ndarray]:
+    """h float32 (S, d) and labels int64 (S,).
+
+    A sample looks like its own class, or with probability WRONG like one of the
+    CONFUSABLE next ones, the nearest most often.
+    """
+    rng = np.random.default_rng([seed, 3])
+    labels = rng.integers(0, shape.classes, shape.samples)
+    chance = 1 / np.arange(1, CONFUSABLE + 1)
+    shift = rng.choice(np.arange(1, CONFUSABLE + 1), shape.samples, p=chance / chance.sum())
+    look = np.where(rng.random(shape.samples) < WRONG, (labels + shift) % shape.classes, labels)
+    directions = head_weight / np.linalg.norm(head_weight, axis=1, keepdims=True)
+    spread = rng.lognormal(0, 0.5, shape.d).astype(np.float32)  # some dimensions are far larger
+    h = rng.standard_normal((shape.samples, shape.d), dtype=np.float32)
+    h *= spread
+    strength = 8 * np.sqrt(np.mean(spread**2))
+    h += np.float32(strength) * directions[look]
+    return h, labels
+
+
+def make_states(shape: Shape, seed: int = SEED) -> tuple[Tail, States]:
+    """M1's tail and the states of a fold, in memory."""
+    weights = make_weights(shape, seed)
+    tail = make_tail(weights, config(shape))
+    h, labels = make_samples(shape, weights["head_weight"], seed)
+    return tail, States(h, *states.states_from_h(tail, h), labels)
+
+
+def write_fold(root: Path, shape: Shape = VIT_BASE, seed: int = SEED) -> FoldPaths:
+    """Write checkpoints, repair split and caches of one fold below `root`."""
+    paths = FoldPaths(root, DS, FOLD)
+    weights = make_weights(shape, seed)
+    _write_checkpoint(paths.training / "checkpoint-1250", weights, shape)
+    _write_checkpoint(paths.training / "checkpoint-2500", trained_further(weights, seed), shape)
+    h, labels = make_samples(shape, weights["head_weight"], seed)
+    _write_dataset(paths, labels, shape)
+    _write_caches(paths, make_tail(weights, config(shape)), h, labels)
+    return paths
+
+
+def make_job(paths: FoldPaths) -> cli.Job:
+    """Step 3 on the fold, as the command line would make it."""
+    args = argparse.Namespace(ds=paths.ds, force=False, device="cpu")
+    log = logging.getLogger("exp-fl-5.synthetic")
+    return cli.Job(states.CACHE_STEP, paths, args, cli.constants_in_force(args), log)
+
+
+def _write_checkpoint(folder: Path, weights: dict[str, np.ndarray], shape: Shape) -> None:
+    """Only the tail: nothing else of the model is read after step 3."""
+    from safetensors.torch import save_file
+
+    last = f"vit.encoder.layer.{shape.layers - 1}."
+    names = {key: last + spellings[0] for key, spellings in LAYER_NAMES.items()} | HEAD_NAMES
+    folder.mkdir(parents=True)
+    save_file(
+        {names[key]: torch.from_numpy(values) for key, values in weights.items()},
+        folder / "model.safetensors",
+    )
+    (folder / "config.json").write_text(json.dumps(config(shape)), encoding="utf-8")
+
+
+def _write_dataset(paths: FoldPaths, labels: np.ndarray, shape: Shape) -> None:
+    """The repair split with an image of one pixel per sample."""
+    import datasets
+    from PIL import Image
+
+    profile = PROFILES[paths.ds]
+    sink = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(sink, "PNG")
+    image = {"bytes": sink.getvalue(), "path": None}
+    names = [f"class {c}" for c in range(shape.classes)]
+    label = datasets.ClassLabel(names=names)
+    features = datasets.Features(
+        {profile.image_column: datasets.Image(), profile.label_column: label}
+    )
+    rows = {profile.image_column: [image] * len(labels), profile.label_column: labels}
+    datasets.DatasetDict(repair=datasets.Dataset.from_dict(rows, features)).save_to_disk(
+        paths.dataset
+    )
+
+
+def _write_caches(paths: FoldPaths, tail: Tail, h: np.ndarray, labels: np.ndarray) -> None:
+    """The files of step 3, under the recipe of `forward.ensure_states`."""
+    from utils import forward
+    from utils.inputs import open_inputs
+
+    job = make_job(paths)
+    inputs = open_inputs(job)
+    task = forward.plan_forward_pass(inputs)
+    a, y, logits = states.states_from_h(tail, h)
+    found = {
+        "hidden_before_layernorm": h,
+        "intermediate": a,
+        "output": y,
+        "logits": logits,
+        "labels": labels,
+    }
+    with task:
+        for name in states.CACHES:
+            task.save_array(paths.cache(name), found[name])
+    inputs.ledger.close()
+    forward.ensure_states(job, inputs)  # reads them back as the steps do
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path, help="an empty folder")
+    parser.add_argument("--d", type=int, default=VIT_BASE.d, help="hidden size; m = 4d")
+    parser.add_argument("--samples", type=int, default=VIT_BASE.samples)
+    args = parser.parse_args()
+    write_fold(args.root, Shape(d=args.d, m=4 * args.d, samples=args.samples))
+
+
+if __name__ == "__main__":
+    main()
