@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_FOLDS := 0 1 2 3 4
 
-.PHONY: demo test lint bench bench-fold clean
+.PHONY: demo test lint bench bench-fold soak clean
 
 .venv/run.stamp: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -32,6 +32,10 @@ bench: .venv/dev.stamp
 
 bench-fold: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.bench_fold
+
+# Ten minutes of killing the demo at random; not part of the tests.
+soak: .venv/dev.stamp
+	$(BIN)/python tests/soak.py
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
