@@ -7,7 +7,7 @@ import folds_of_step7 as given
 import numpy as np
 import pytest
 
-from utils import across_folds, evaluation, latex, notes, statistics, summary_files
+from utils import across_folds, evaluation, fold_tables, latex, notes, statistics
 
 NASTY = r"50%_of #x & $y$ {z} ~^ \n <a|b> \"q\" 深層"
 
@@ -18,7 +18,7 @@ def made(tmp_path_factory):
         patch.setattr(evaluation, "METHODS", {})
         patch.setenv("TQDM_DISABLE", "1")
         jobs = given.make_folds(tmp_path_factory.mktemp("folds"), range(3))
-    tables = summary_files.load([job.paths for job in jobs])
+    tables = fold_tables.load([job.paths for job in jobs])
     for table in (tables.scores, tables.stratified, tables.permutation):
         table["method"] = table["method"].replace("P", NASTY)
     summary = across_folds.summary_table(tables, ["lift@5%"], 3)

@@ -15,12 +15,12 @@ from utils import (
     comparison,
     details,
     evaluation,
+    fold_tables,
     metrics,
     notes,
     ranking,
     summary,
     summary_figures,
-    summary_files,
 )
 from utils.across_folds import LIFTED, WEIGHT, Pair
 from utils.errors import UserError
@@ -52,7 +52,7 @@ def jobs(patched, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(jobs):
-    return summary_files.load([job.paths for job in jobs])
+    return fold_tables.load([job.paths for job in jobs])
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def test_budgets_have_rows_and_columns_of_their_own():
     )
     for name in comparison.AT_K:
         table[f"{name}@n"] = table["precision@n"]
-    found = across_folds.tidy_scores(table).set_index("method")
+    found = fold_tables.tidy_scores(table).set_index("method")
     columns = ["precision@n", "precision@n=4", "precision@n=8"]
     assert found.loc["bl", columns].tolist() == [0.3, 0.3, 0.5]
     assert found.loc["vdiff+mean_act+grad_loss (n=8)", "precision@n"] == 0.6
@@ -311,9 +311,9 @@ def test_times_add_up_settings_and_average_folds():
     found = across_folds.times_table(times, [0, 1]).iloc[0]
     assert (found["mean_s"], found["fold0"], found["fold1"]) == (5.0, 3.0, 7.0)
     assert found["n_timed"] == 2
-    seconds = summary.seconds_per_fold(across_folds.times_table(times, [0, 1]))
+    seconds = fold_tables.seconds_per_fold(across_folds.times_table(times, [0, 1]))
     assert seconds == {("weight", "bl"): 5.0}
-    assert summary.seconds_of(WEIGHT, "bl (n=4)", seconds) == 5.0
+    assert fold_tables.seconds_of(WEIGHT, "bl (n=4)", seconds) == 5.0
 
 
 # Few folds, mistakes, repetition
@@ -451,7 +451,7 @@ def test_the_example_in_the_readme_works_as_written(patched, tmp_path, monkeypat
     assert len(mine) == len(given.SETTINGS)
     level, name = comparison.user_method(Path(mine[0]))
     jobs = [given.evaluate(tmp_path, fold) for fold in (0, 1)]
-    tables = summary_files.load([job.paths for job in jobs])
+    tables = fold_tables.load([job.paths for job in jobs])
     found = tables.scores[tables.scores["method"] == name]
     assert len(found) == 2 * len(given.SETTINGS) * (2 if level == "neuron" else 1)
     assert name in set(tables.permutation["method"]) and name in set(tables.curves["method"])

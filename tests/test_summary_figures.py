@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.lines import Line2D
 
-from utils import across_folds, comparison, details, evaluation, figures, summary_files
+from utils import across_folds, comparison, details, evaluation, figures, fold_tables
 from utils import summary_figures as drawing
 from utils.comparison import LIFTED, WEIGHT
 
@@ -17,7 +17,7 @@ def made(tmp_path_factory):
         patch.setattr(evaluation, "METHODS", {})
         patch.setenv("TQDM_DISABLE", "1")
         jobs = given.make_folds(tmp_path_factory.mktemp("folds"), range(3))
-    tables = summary_files.load([job.paths for job in jobs])
+    tables = fold_tables.load([job.paths for job in jobs])
     summary = across_folds.summary_table(tables, ["lift@5%"], 3)
     return tables, summary
 
@@ -189,6 +189,6 @@ def test_one_fold_has_no_band_and_no_ranks(made):
         for name, table in vars(tables).items()
         if isinstance(table, pd.DataFrame)
     }
-    one = across_folds.FoldTables(ds="digits", folds=[0], **first)
+    one = fold_tables.FoldTables(ds="digits", folds=[0], **first)
     names = {name for name, _, _ in drawing.every_figure(one, summary, {}, "lift@5%", 5)}
     assert not {"critical_difference", "time"} & names and "metrics_at_k" in names

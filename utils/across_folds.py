@@ -21,12 +21,10 @@ from utils.comparison import (
     WHOLE,
 )
 from utils.errors import UserError
+from utils.fold_tables import AP_RATIO, ORACLE, FoldTables
 from utils.methods import METHODS
 from utils.settings import ALL
 
-ORACLE = "neuron oracle"
-AP_RATIO = "ap/random"
-STRATIFIED = "random (stratified as {})"
 LOWER_IS_BETTER = ("first_hit", "first_hit_best", "first_hit_worst", "exam")
 PERMUTATION = {
     "observed": "permutation_observed",
@@ -45,94 +43,6 @@ COMPARISON_HEAD = [
     "corrected_p", "corrected_holm_p", "wild_low", "wild_high", "rank_biserial", "a12",
     "icc_settings", "signed_rank_smallest_p", "note",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class FoldTables:
-    """What step 7 wrote about each fold, one fold below the other, with tidy names.
-
-    scores : one row per (fold, setting, level, method), random rows under `all` alone.
-    stratified : the same for a random ranking that mixes the matrices like the method.
-    permutation : one row per (fold, level, method, top).
-    curves, locations : of the setting `all`.
-    times, settings : the folds' tables as they are.
-    """
-
-    ds: str
-    folds: list[int]
-    scores: pd.DataFrame
-    stratified: pd.DataFrame
-    permutation: pd.DataFrame
-    curves: pd.DataFrame
-    locations: pd.DataFrame
-    times: pd.DataFrame
-    settings: pd.DataFrame
-
-
-def tidy_names(table: pd.DataFrame) -> pd.DataFrame:
-    """Give each ranking a name of its own: the oracle's, and that of scores made for one n."""
-    table = table.copy()
-    method = table["method"].astype(str)
-    oracle = (method == "oracle") & table["level"].isin([NEURON, LIFTED])
-    table["method"] = method.mask(oracle, ORACLE)
-    return table
-
-
-def tidy_scores(table: pd.DataFrame) -> pd.DataFrame:
-    """The rankings of the scores table: whole ones, and those whose scores depend on n.
-
-    The cut rankings are the first entries of whole ones. Where several budgets
-    were asked for, their columns @n join the whole ranking's row as @n=<n>.
-    """
-    table = tidy_names(table)
-    random = table["method"].isin([RANDOM_EXPECTED, RANDOM_SAMPLED])
-    table = table[~random | (table["setting"] == ALL)]
-    whole = table[table["n"].isna()].drop(columns="n")
-    cut = table[table["n"].notna()]
-    own = np.array([_has_own_scores(*key) for key in zip(cut["level"], cut["method"], strict=True)])
-    own = own.astype(bool)
-    with_own = cut[own].copy()
-    with_own["method"] = [
-        with_budget(name, n) for name, n in zip(with_own["method"], with_own["n"], strict=True)
-    ]
-    rest = cut[~own]
-    at_n = {f"{name}@n": name for name in AT_K}
-    keys = ["ds", "fold", "setting", "level", "method"]
-    budgets = sorted({int(n) for n in rest["n"]})
-    for n in budgets if len(budgets) > 1 else []:
-        columns = {column: f"{name}@n={n}" for column, name in at_n.items()}
-        part = rest[rest["n"] == n][[*keys, *at_n]].rename(columns=columns)
-        whole = whole.merge(part, on=keys, how="left")
-    result = pd.concat([whole, with_own.drop(columns="n")], ignore_index=True)
-    return add_ap_ratio(result)
-
-
-def _has_own_scores(level: str, method: str) -> bool:
-    known = METHODS.get((level, method))
-    return known is not None and known.with_budget is not None
-
-
-def with_budget(method: str, n: float) -> str:
-    return f"{method} (n={int(n)})"
-
-
-def tidy_stratified(table: pd.DataFrame) -> pd.DataFrame:
-    """Names of the stratified null rows: `random (stratified as <method>)`."""
-    table = tidy_names(table)
-    names = [
-        name if pd.isna(n) else with_budget(name, n)
-        for name, n in zip(table["method"], table["n"], strict=True)
-    ]
-    table["method"] = [STRATIFIED.format(name) for name in names]
-    return table.drop(columns="n")
-
-
-def add_ap_ratio(table: pd.DataFrame) -> pd.DataFrame:
-    """Average precision divided by its expectation under a random ranking of the same items."""
-    chance = table[table["method"] == RANDOM_EXPECTED].set_index(["fold", "level"])["ap"]
-    base = table["level"].replace({LIFTED: WEIGHT})
-    keys = pd.MultiIndex.from_arrays([table["fold"], base])
-    return table.assign(**{AP_RATIO: table["ap"].to_numpy() / chance.reindex(keys).to_numpy()})
 
 
 def is_setting_free(level: str, method: str) -> bool:

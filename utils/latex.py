@@ -3,9 +3,8 @@
 import pandas as pd
 
 from utils import across_folds, statistics
-from utils.across_folds import FoldTables
 from utils.comparison import LIFTED, NEURON
-from utils.summary import seconds_of
+from utils.fold_tables import FoldTables, seconds_of
 
 ROWS_PER_TABLE = 40
 SPECIAL = {

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from utils import statistics
-from utils.across_folds import FoldTables
 from utils.comparison import LIFTED
+from utils.fold_tables import FoldTables
 
 COLUMNS = {
     "ds": "data set",

@@ -17,22 +17,18 @@ import pandas as pd
 from utils import cli, storage
 from utils.comparison import LIFTED, NEURON, WEIGHT
 from utils.errors import UserError
-from utils.methods import METHODS
+from utils.fold_tables import STEP, STEPS, seconds_of, seconds_per_fold, undefused
 from utils.paths import FoldPaths, SummaryPaths
 from utils.provenance import HashCache, Ledger, hash_bytes
-from utils.settings import COLUMNS as SETTINGS_COLUMNS
-from utils.settings import SETTINGS_STEP
 
-STEP = 7
 SCORES_TASK = f"{STEP}/scores"
-STEPS = range(1, STEP + 1)
 CONSTANTS = [
     "REFERENCES", "COMPARED_METRICS", "BOOTSTRAP_DRAWS", "N_FOLDS", "SEED", "POSITIVE_PERCENT",
 ]  # fmt: skip
 # The modules that decide the summary's content, by name: they are imported when it is made.
 CODE = (
-    "across_folds", "bootstrap", "figures", "latex", "notes", "statistics", "summary",
-    "summary_figures", "summary_files", "workbook",
+    "across_folds", "bootstrap", "figures", "fold_tables", "latex", "notes", "statistics",
+    "summary", "summary_figures", "summary_files", "workbook",
 )  # fmt: skip
 
 
@@ -187,67 +183,6 @@ def refuse_mixed(records: list[FoldRecord]) -> None:
                 f"the folds were made with different constants: {name} is {values}; run the steps "
                 "again with one value, name folds that agree, or give --mix-constants"
             )
-
-
-def read_folds(folds: list[FoldPaths]) -> dict[str, pd.DataFrame]:
-    """The folds' tables by name, one fold below the other."""
-    keys = ["ds", "fold", "setting", "level", "method"]
-    readers = {
-        "scores": lambda p: read(p.scores_table, [*keys, "n", "ap"]),
-        "stratified": lambda p: read(p.stratified_table, [*keys, "n"]),
-        "permutation": lambda p: read(p.permutation_table, [*keys, "top", "p"]),
-        "curves": lambda p: read(p.curves_table, [*keys, "percent", "mass"]),
-        "locations": lambda p: read(p.locations_table, [*keys, "matrix", "bin", "share"]),
-        "settings": lambda p: storage.read_table(
-            p.settings, SETTINGS_COLUMNS, SETTINGS_STEP
-        ).assign(fold=p.fold),
-        "times": read_times,
-    }
-    return {
-        name: pd.concat([reader(paths) for paths in folds], ignore_index=True)
-        for name, reader in readers.items()
-    }
-
-
-def read(path: Any, columns: list[str]) -> pd.DataFrame:
-    """A table of step 7; names that were protected from spreadsheets are themselves again."""
-    table = storage.read_table(path, columns, STEP)
-    table["method"] = [undefused(str(name)) for name in table["method"]]
-    return table
-
-
-def undefused(text: str) -> str:
-    return text[1:] if text[:1] == "'" and text[1:2] in ("=", "+", "-", "@") else text
-
-
-def read_times(paths: FoldPaths) -> pd.DataFrame:
-    parts = [
-        pd.read_csv(paths.times(step)).assign(step=step)
-        for step in STEPS
-        if paths.times(step).is_file()
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def seconds_per_fold(times: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Seconds that each method took over all settings of a fold, mean over folds.
-
-    times : the summary's times.csv.
-    """
-    steps = {method.step for method in METHODS.values()}
-    mine = times[times["step"].isin(steps) & times["n"].isna()]
-    names = [str(name).split("/", 1) for name in mine["method"]]
-    return {
-        (name[0], name[1]): seconds
-        for name, seconds in zip(names, mine["mean_s"], strict=True)
-        if len(name) == 2
-    }
-
-
-def seconds_of(level: str, method: str, seconds: dict[tuple[str, str], float]) -> float:
-    """Seconds of a ranking; scores made for one n take those of the method without n."""
-    base = method.split(" (n=")[0]
-    return seconds.get((NEURON if level == LIFTED else level, base), float("nan"))
 
 
 def short_table(paths: SummaryPaths, metrics: tuple[str, ...], percent: float) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
 from utils import across_folds, details, statistics
-from utils.across_folds import ORACLE, FoldTables, is_reference_only
+from utils.across_folds import is_reference_only
 from utils.comparison import LIFTED, NEURON, RANDOM_EXPECTED, WEIGHT
 from utils.figures import (
     BLACK,
@@ -30,7 +30,7 @@ from utils.figures import (
     STYLE,
     VERMILION,
 )
-from utils.summary import seconds_of
+from utils.fold_tables import ORACLE, FoldTables, seconds_of
 
 # Inches: one column and both columns of the usual two-column journals.
 WIDTHS = {"1col": 3.5, "2col": 7.16}

@@ -7,13 +7,12 @@ from matplotlib.figure import Figure
 from utils import (
     across_folds,
     figures,
+    fold_tables,
     latex,
     notes,
-    summary,
     summary_figures,
     workbook,
 )
-from utils.across_folds import FoldTables
 from utils.paths import FoldPaths, SummaryPaths
 from utils.provenance import Task
 
@@ -22,7 +21,7 @@ def write(
     task: Task, paths: SummaryPaths, folds: list[FoldPaths], constants: dict[str, Any]
 ) -> None:
     """Read the folds, compare across them, and write tables, workbook, LaTeX and figures."""
-    tables = load(folds)
+    tables = fold_tables.load(folds)
     metrics = constants["COMPARED_METRICS"]
     primary = metrics[0]
     compared = across_folds.comparison_table(
@@ -49,7 +48,7 @@ def write(
         "Times": times,
     }
     task.save_bytes(paths.workbook, workbook.render(sheets, notes.COLUMNS, said))
-    seconds = summary.seconds_per_fold(times)
+    seconds = fold_tables.seconds_per_fold(times)
     task.save_bytes(
         paths.latex, latex.document(tables, summarised, compared, seconds, metrics, said).encode()
     )
@@ -57,22 +56,6 @@ def write(
         tables, summarised, seconds, primary, constants["POSITIVE_PERCENT"]
     ):
         save(task, paths, name, width, figure)
-
-
-def load(folds: list[FoldPaths]) -> FoldTables:
-    """The folds' tables with the names that the summary uses."""
-    raw = summary.read_folds(folds)
-    return FoldTables(
-        ds=folds[0].ds,
-        folds=[paths.fold for paths in folds],
-        scores=across_folds.tidy_scores(raw["scores"]),
-        stratified=across_folds.tidy_stratified(raw["stratified"]),
-        permutation=across_folds.tidy_names(raw["permutation"]),
-        curves=across_folds.tidy_names(raw["curves"]),
-        locations=across_folds.tidy_names(raw["locations"]),
-        times=raw["times"],
-        settings=raw["settings"],
-    )
 
 
 def save(task: Task, paths: SummaryPaths, name: str, width: str, figure: Figure) -> None:
