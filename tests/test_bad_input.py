@@ -347,6 +347,21 @@ CASES: dict[str, Case] = {
         content(MINE.parent / os.fsdecode(b"weight_\xff_score.npy"), npy_bytes(SCORES)),
         ("file name", "rename it"),
     ),
+    "scores called chance": Case(
+        7, array(MINE.parent / "weight_random (expected)_score.npy", SCORES), ("name", "rename it")
+    ),
+    "scores called the oracle": Case(
+        7, array(MINE.parent / "neuron_neuron oracle_score.npy", SCORES[:M]), ("rename it",)
+    ),
+    "scores called a null": Case(
+        7, array(MINE.parent / "weight_random (stratified as bl)_score.npy", SCORES), ("rename it",)
+    ),
+    "our name in a setting where we have none": Case(
+        7, array(MY_NEURONS.parent / "neuron_ig_score.npy", SCORES[:M]), ("neuron_ig", "rename it")
+    ),
+    "our sample in another setting": Case(
+        7, array(MY_NEURONS.parent / "weight_random_score.npy", SCORES), ("rename it",)
+    ),
     "folder as scores": Case(7, lambda root: (root / MINE).mkdir(), ("is not a file",)),
     "scores linked in a circle": Case(7, link(MINE, MINE.name), ("weight_mine_score.npy",)),
     "scores linked to nothing": Case(7, link(MINE, "absent.npy"), ("weight_mine_score.npy",)),

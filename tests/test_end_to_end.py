@@ -279,6 +279,17 @@ def test_scores_agree_with_a_count_by_hand(results, scores):
         assert not np.isnan(cut["precision@n"])
 
 
+def test_the_stratified_null_is_as_long_as_the_ranking(results):
+    """Beyond the first 8n² of scores made for n there is nothing to compare with."""
+    keys = ["setting", "level", "method", "n"]
+    scores = pd.read_csv(results / "exp-fl-5-7_scores.csv").set_index(keys)
+    null = pd.read_csv(results / "exp-fl-5-7_stratified.csv").set_index(keys)
+    columns = [name for name in null if name.startswith(("precision@", "mass@"))]
+    cut = null[null.index.get_level_values("n").notna()]
+    assert len(cut) and cut[columns].isna().any(axis=None)
+    pd.testing.assert_frame_equal(null[columns].isna(), scores.loc[null.index, columns].isna())
+
+
 def test_class_names_that_look_like_formulas_are_defused(results):
     text = (results / "misclf_info" / "class_metrics.csv").read_text(encoding="utf-8")
     assert "'=cat" in text and "dög" in text

@@ -179,6 +179,7 @@ def test_chance_and_ceiling_are_references_only(compared, summarised):
     oracle = row(summarised, metric="lift@5%", method="neuron oracle", level=LIFTED)
     lifted = summarised[(summarised["metric"] == "lift@5%") & (summarised["level"] == LIFTED)]
     assert oracle["mean"] == lifted["mean"].max()
+    assert set(summarised.loc[summarised["method"] == "neuron oracle", "level"]) == {LIFTED}
     assert not ((summarised["method"] == "oracle") & (summarised["level"] != WEIGHT)).any()
 
 
@@ -399,6 +400,8 @@ def test_unknown_names_in_the_constants_are_refused(tables):
         across_folds.comparison_table(tables, ["C"], ["ap"], 5, 9, 1)
     with pytest.raises(UserError, match="COMPARED_METRICS names 'lift@7%'"):
         across_folds.comparison_table(tables, ["B"], ["lift@7%"], 5, 9, 1)
+    with pytest.raises(UserError, match="COMPARED_METRICS names 'exam', of which less is better"):
+        across_folds.comparison_table(tables, ["B"], ["exam"], 5, 9, 1)
 
 
 def test_a_lost_table_names_the_step(jobs, patched, tmp_path):

@@ -283,6 +283,11 @@ def comparison_table(
                 f"COMPARED_METRICS names {metric!r}, which step 7 does not compute; "
                 f"change it or K_PERCENTS (it has {known})"
             )
+        if metric in LOWER_IS_BETTER:
+            raise UserError(
+                f"COMPARED_METRICS names {metric!r}, of which less is better: differences, effect "
+                "sizes and ranks would read the wrong way round; name one of which more is better"
+            )
         values = grids(tables.scores, metric)
         for pair in pairs:
             sides = paired_grids(values, pair)

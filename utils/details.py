@@ -21,14 +21,19 @@ LOCATION_COLUMNS = ["ds", "fold", "setting", "level", "method", "matrix", "bin",
 CURVE_COLUMNS = ["ds", "fold", "setting", "level", "method", "percent", "k", "mass", "recall"]
 
 
-def stratified(groups: metrics.TieGroups, truth: FoldTruth, n: int) -> dict[str, float]:
+def stratified(
+    groups: metrics.TieGroups, truth: FoldTruth, n: int, limit: int | None = None
+) -> dict[str, float]:
     """What a random ranking scores that mixes the two matrices like this one, by column name.
 
     groups : of a ranking of weights.
     n : neuron budget of the columns @n.
+    limit : items that a truncated ranking holds; what lies beyond has no column.
     """
     row: dict[str, float] = {}
     for label, k in truth.ks(WEIGHT, n).items():
+        if limit is not None and k > limit:
+            continue
         values = nulls.stratified_at_k(groups, truth.weights, k, truth.discount)
         row |= {f"{name}@{label}": values[name] for name in AT_K}
     return row

@@ -13,7 +13,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from utils import comparison, details, ground_truth, metrics, nulls, permutation, ranking, storage
+from utils import (
+    comparison,
+    details,
+    fold_tables,
+    ground_truth,
+    metrics,
+    nulls,
+    permutation,
+    ranking,
+    storage,
+)
 from utils.cli import Job
 from utils.comparison import LIFTED, NEURON, WEIGHT, FoldTruth
 from utils.errors import UserError
@@ -28,6 +38,10 @@ STEP = 7
 MOST_THREADS = 4
 TRUTH_STEP = 1
 RANDOM, ORACLE = "random", "oracle"
+# Names of rows that are no files; a user's file of that name could not be told from them.
+RESERVED = (
+    RANDOM, ORACLE, comparison.RANDOM_EXPECTED, comparison.RANDOM_SAMPLED, fold_tables.ORACLE,
+)  # fmt: skip
 CODE: tuple[ModuleType, ...] = (comparison, metrics, nulls, ranking)
 
 
@@ -46,6 +60,13 @@ class Source:
     order: Path | None
     step: int | None
     n: int | None = None
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Where it is compared; the oracle, made of positives, is a ceiling among weights only."""
+        if self.level == WEIGHT:
+            return (WEIGHT,)
+        return (LIFTED,) if self.step == STEP and self.method == ORACLE else (NEURON, LIFTED)
 
     @property
     def inputs(self) -> list[Path | tuple[Path, int]]:
@@ -72,18 +93,35 @@ def built_in_sources(paths: FoldPaths, settings: list[str], ns: list[int]) -> It
 
 
 def user_sources(paths: FoldPaths, settings: list[str]) -> Iterator[Source]:
-    """Score files that are not ours: SPEC section 7 makes each a method like the others."""
-    ours = {*METHODS, (NEURON, RANDOM), (WEIGHT, RANDOM), (NEURON, ORACLE)}
+    """Score files that are not ours: SPEC section 7 makes each a method like the others.
+
+    Raises
+    ------
+    UserError : a file has a name that stands for something else in our tables.
+    """
     for setting in settings:
         for path in paths.user_scores(setting):
             found = comparison.user_method(path)
-            if found is None or found in ours:
+            if found is None or is_ours(*found, setting):
                 continue
             level, name = found
-            base = re.sub(r"_n\d+$", "", name)
-            if METHODS.get((level, base)) and METHODS[level, base].with_budget:
-                continue  # a method of ours with another budget
+            if found in METHODS or name in RESERVED or name.startswith("random (stratified"):
+                raise UserError(
+                    f"{path} has a name that step 7 uses for a ranking of its own; "
+                    f"rename it to {level}_<another name>_score.npy, or take it away"
+                )
             yield Source(setting, level, name, path, None, None)
+
+
+def is_ours(level: str, name: str, setting: str) -> bool:
+    """Whether steps 4 to 7 write `<level>_<name>_score.npy` into the folder of `setting`."""
+    if name == RANDOM or (level, name) == (NEURON, ORACLE):
+        return setting == ALL
+    method = METHODS.get((level, name))
+    if method is None:  # a method of ours with a budget, maybe another one than today's
+        method = METHODS.get((level, re.sub(r"_n\d+$", "", name)))
+        return method is not None and method.with_budget is not None
+    return method.per_setting or setting == ALL
 
 
 def read_scores(source: Source, truth: FoldTruth) -> np.ndarray:
@@ -116,15 +154,14 @@ def evaluate_source(
     scores = read_scores(source, truth)
     order = read_order(source, scores)
     whole = ns if source.n is None else [source.n]
-    if source.level == WEIGHT:
-        groups = {WEIGHT: _groups(comparison.weight_groups, source, scores, order, truth, whole)}
-    else:
-        groups = {
-            NEURON: _groups(comparison.neuron_groups, source, scores, order, truth, whole),
-            LIFTED: metrics.group_neurons(scores, truth.by_neuron),
-        }
+    make = {
+        WEIGHT: lambda: _groups(comparison.weight_groups, source, scores, order, truth, whole),
+        NEURON: lambda: _groups(comparison.neuron_groups, source, scores, order, truth, whole),
+        LIFTED: lambda: metrics.group_neurons(scores, truth.by_neuron),
+    }
     rows, stratified = [], []
-    for level, found in groups.items():
+    for level in source.levels:
+        found = make[level]()
         row = {"setting": source.setting, "level": level, "method": source.method}
         if source.n is None:
             values = comparison.compare(found, truth, level, ns[0])
@@ -135,7 +172,9 @@ def evaluate_source(
                 values["kendall"] = metrics.kendall(scores, truth.neurons.gain)
             rows.append(row | values)
         if level != NEURON:
-            stratified.append(row | {"n": source.n} | details.stratified(found, truth, whole[0]))
+            limit = None if source.n is None else cut_size(level, source.n, truth)
+            null = details.stratified(found, truth, whole[0], limit)
+            stratified.append(row | {"n": source.n} | null)
         for n in ns if source.n is None else [source.n]:
             if _has_cut(source):
                 limit = cut_size(level, n, truth)
@@ -204,10 +243,8 @@ def write_oracle(job: Job, inputs: Inputs, read: Callable[[], FoldTruth]) -> Non
     if task.done:
         return
     with task:
-        watch = Stopwatch()
         scores = comparison.oracle(read())
         order = ranking.rank_by(scores)
-        task.time(f"{NEURON}/{ORACLE}", watch.seconds, ALL)
         task.save_array(paths.score(ALL, NEURON, ORACLE), scores)
         task.save_array(paths.ranking(ALL, NEURON, ORACLE), order)
 

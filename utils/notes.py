@@ -13,7 +13,8 @@ COLUMNS = {
     "level": "weight; neuron; or weight (from neuron): a neuron's score given to its 2d weights",
     "method": "fault localisation method; 'random (expected)' is the closed form, "
     "'random (sampled)' one seeded ranking, 'random (stratified as X)' a random ranking that "
-    "mixes the two matrices as X does, 'neuron oracle' the best that a score per neuron can do; "
+    "mixes the two matrices as X does, 'neuron oracle' the most positives that a score per "
+    "neuron can find; "
     "'(n=..)' marks scores that were made for one neuron budget",
     "n": "neuron budget, where the timed work depends on it",
     "n_items": "weights or neurons ranked (N)",

@@ -12,7 +12,7 @@ from utils.tail import Tail, gradient_at_output
 
 @dataclass(frozen=True)
 class IntegratedGradients:
-    """score: float32 (m,), signed, higher is more suspicious; gap: float64 (S,)."""
+    """score: float32 (m,), signed, higher is more suspicious; gap: float32 (S,)."""
 
     score: np.ndarray
     gap: np.ndarray
@@ -50,5 +50,5 @@ def integrated_gradients(
             tail.logits_of_output(y).softmax(dim=1).gather(1, labels[:, None])[:, 0]
             for y in (start, start + path)
         ]
-        gaps.append((ig.sum(dim=1) - (ends[1] - ends[0])).abs().double().cpu().numpy())
+        gaps.append((ig.sum(dim=1) - (ends[1] - ends[0])).abs().cpu().numpy())
     return IntegratedGradients(score=(total / len(samples)).cpu().numpy(), gap=np.concatenate(gaps))
