@@ -222,8 +222,10 @@ def test_budgets_have_rows_and_columns_of_their_own():
     keys = {"ds": "x", "fold": 0, "setting": "all", "level": WEIGHT}
     table = pd.DataFrame(
         [
-            keys | {"method": CHANCE, "n": np.nan, "precision@n": 0.1, "ap": 0.2},
-            keys | {"method": "bl", "n": np.nan, "precision@n": 0.3, "ap": 0.4},
+            keys | {"method": CHANCE, "n": np.nan, "precision@n": np.nan, "ap": 0.2},
+            keys | {"method": CHANCE, "n": 4, "precision@n": 0.1, "ap": np.nan},
+            keys | {"method": CHANCE, "n": 8, "precision@n": 0.2, "ap": np.nan},
+            keys | {"method": "bl", "n": np.nan, "precision@n": np.nan, "ap": 0.4},
             keys | {"method": "bl", "n": 4, "precision@n": 0.3, "ap": np.nan},
             keys | {"method": "bl", "n": 8, "precision@n": 0.5, "ap": np.nan},
             keys | {"method": "vdiff+mean_act+grad_loss", "n": 8, "precision@n": 0.6, "ap": np.nan},
@@ -232,10 +234,41 @@ def test_budgets_have_rows_and_columns_of_their_own():
     for name in comparison.AT_K:
         table[f"{name}@n"] = table["precision@n"]
     found = fold_tables.tidy_scores(table).set_index("method")
-    columns = ["precision@n", "precision@n=4", "precision@n=8"]
-    assert found.loc["bl", columns].tolist() == [0.3, 0.3, 0.5]
-    assert found.loc["vdiff+mean_act+grad_loss (n=8)", "precision@n"] == 0.6
+    columns = ["precision@n=4", "precision@n=8"]
+    assert found.loc["bl", columns].tolist() == [0.3, 0.5]
+    assert found.loc[CHANCE, columns].tolist() == [0.1, 0.2]
+    own = found.loc["vdiff+mean_act+grad_loss (n=8)", columns]
+    assert np.isnan(own.iloc[0]) and own.iloc[1] == 0.6
     assert found.loc["bl", "ap/random"] == pytest.approx(2)
+    # @n without a number would mean one K here and another there.
+    assert "precision@n" not in found
+    declared = ["lift@1%", "precision@n"]
+    assert fold_tables.spread_budgets(declared, found.columns) == ["lift@1%", *columns]
+    assert fold_tables.spread_budgets(declared, ["lift@1%", "precision@n"]) == declared
+
+
+def test_several_budgets_are_compared_at_equal_k(tmp_path):
+    """Whatever their order: each family is about one K, and chance has it too."""
+    given.drop_methods(tmp_path, 0, given.write_fold(tmp_path, 0))
+    metrics = ("lift@5%", "precision@n")
+    args = given.arguments(n=[4, 2])
+    jobs = [given.evaluate(tmp_path, 0, args, COMPARED_METRICS=metrics)]
+    scores = pd.read_csv(jobs[0].paths.scores_table)
+    assert scores.loc[scores["n"].isna(), "precision@n"].isna().all()
+    tables = fold_tables.load([job.paths for job in jobs])
+    spread = fold_tables.spread_budgets(metrics, tables.scores.columns)
+    assert spread == ["lift@5%", "precision@n=2", "precision@n=4"]
+    compared = across_folds.comparison_table(tables, ["random", "B"], spread, 5, 49, 1)
+    truth = np.load(jobs[0].paths.abs_diff)
+    first = set(np.argsort(-truth, kind="stable")[: given.N // 20])
+    for n in (2, 4):
+        hits = []
+        for setting in given.SETTINGS:
+            mine = np.load(jobs[0].paths.setting(setting) / "weight_A_score.npy")
+            top = np.argsort(-mine, kind="stable")[: 8 * n * n]
+            hits.append(len(first & set(top)) / (8 * n * n))
+        found = row(compared, metric=f"precision@n={n}", method="A", reference="random")
+        assert found["mean"] == pytest.approx(np.mean(hits) - 32 / given.N)
 
 
 # What every fold keeps

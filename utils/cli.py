@@ -32,12 +32,12 @@ class Job:
     log: logging.Logger
 
     def budgets(self, d: int, m: int) -> list[int]:
-        """The neuron budgets n in force: --n, else NEURON_BUDGET, else d/8."""
+        """The neuron budgets n in force, ascending: --n, else NEURON_BUDGET, else d/8."""
         given = getattr(self.args, "n", None) or self.constants["NEURON_BUDGET"]
         if given is None:
             return [ranking.default_budget(d)]
-        values = [given] if isinstance(given, int) else list(given)
-        return [ranking.check_budget(n, d, m) for n in dict.fromkeys(values)]
+        values = [given] if isinstance(given, int) else given
+        return [ranking.check_budget(n, d, m) for n in sorted(set(values))]
 
     @property
     def seed(self) -> int:

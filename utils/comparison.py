@@ -44,10 +44,12 @@ class FoldTruth:
     def truth(self, level: str) -> metrics.Truth:
         return self.neurons if level == NEURON else self.weights
 
-    def ks(self, level: str, n: int) -> dict[str, int]:
-        """Every K by the label of its columns; `n` is the neuron budget of the column @n."""
+    def ks(self, level: str, n: int | None) -> dict[str, int]:
+        """Every K by the label of its columns; n is the neuron budget of the columns @n, if any."""
         items = self.truth(level).n_items
         ks = {f"{percent:g}%": ranking.share_of(percent, items) for percent in self.percents}
+        if n is None:
+            return ks
         return ks | {BUDGET: min(n, items) if level == NEURON else ranking.weight_budget(n, items)}
 
 
@@ -77,11 +79,15 @@ def prepare_truth(
 
 
 def compare(
-    groups: metrics.TieGroups, truth: FoldTruth, level: str, n: int, limit: int | None = None
+    groups: metrics.TieGroups,
+    truth: FoldTruth,
+    level: str,
+    n: int | None,
+    limit: int | None = None,
 ) -> dict[str, float]:
     """All metrics of one ranking by column name; NaN where a value does not exist.
 
-    n : neuron budget of the columns @n.
+    n : neuron budget of the columns @n; None leaves them out.
     limit : items that a truncated ranking holds; what lies beyond does not exist.
     """
     side = truth.truth(level)
@@ -96,14 +102,17 @@ def compare(
     return row | (hit if hit["first_hit_worst"] <= limit else {})
 
 
-def random_expected(truth: FoldTruth, level: str, n: int) -> dict[str, float]:
-    """The closed-form row of a random ranking."""
+def random_expected(
+    truth: FoldTruth, level: str, n: int | None, limit: int | None = None
+) -> dict[str, float]:
+    """The closed-form row of a random ranking; `n` and `limit` as in `compare`."""
     side = truth.truth(level)
     row: dict[str, float] = {}
     for label, k in truth.ks(level, n).items():
-        values = nulls.random_at_k(side, k, truth.discount)
-        row |= {f"{name}@{label}": values[name] for name in AT_K}
-    return row | nulls.random_whole(side)
+        if limit is None or k <= limit:
+            values = nulls.random_at_k(side, k, truth.discount)
+            row |= {f"{name}@{label}": values[name] for name in AT_K}
+    return row | nulls.random_whole(side) if limit is None else row
 
 
 def weight_groups(

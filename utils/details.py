@@ -22,12 +22,12 @@ CURVE_COLUMNS = ["ds", "fold", "setting", "level", "method", "percent", "k", "ma
 
 
 def stratified(
-    groups: metrics.TieGroups, truth: FoldTruth, n: int, limit: int | None = None
+    groups: metrics.TieGroups, truth: FoldTruth, n: int | None, limit: int | None = None
 ) -> dict[str, float]:
     """What a random ranking scores that mixes the two matrices like this one, by column name.
 
     groups : of a ranking of weights.
-    n : neuron budget of the columns @n.
+    n : neuron budget of the columns @n; None leaves them out.
     limit : items that a truncated ranking holds; what lies beyond has no column.
     """
     row: dict[str, float] = {}

@@ -40,7 +40,7 @@ TRUTH_STEP = 1
 RANDOM, ORACLE = "random", "oracle"
 # Names of rows that are no files; a user's file of that name could not be told from them.
 RESERVED = (
-    RANDOM, ORACLE, comparison.RANDOM_EXPECTED, comparison.RANDOM_SAMPLED, fold_tables.ORACLE,
+    RANDOM, comparison.RANDOM_EXPECTED, comparison.RANDOM_SAMPLED, fold_tables.ORACLE,
 )  # fmt: skip
 CODE: tuple[ModuleType, ...] = (comparison, metrics, nulls, ranking)
 
@@ -105,7 +105,8 @@ def user_sources(paths: FoldPaths, settings: list[str]) -> Iterator[Source]:
             if found is None or is_ours(*found, setting):
                 continue
             level, name = found
-            if found in METHODS or name in RESERVED or name.startswith("random (stratified"):
+            taken = found in METHODS or found == (NEURON, ORACLE) or name in RESERVED
+            if taken or name.startswith("random (stratified"):
                 raise UserError(
                     f"{path} has a name that step 7 uses for a ranking of its own; "
                     f"rename it to {level}_<another name>_score.npy, or take it away"
@@ -146,6 +147,9 @@ def evaluate_source(
 ) -> tuple[list[dict], list[dict]]:
     """Rows of one method in one setting: the whole ranking, then cut at each budget.
 
+    A whole ranking has columns @n where there is one budget; with several they
+    would mean another K than in the next row, and only the cut rankings have them.
+
     Returns
     -------
     The rows of the scores table, and for those at weight level the rows of a
@@ -164,7 +168,7 @@ def evaluate_source(
         found = make[level]()
         row = {"setting": source.setting, "level": level, "method": source.method}
         if source.n is None:
-            values = comparison.compare(found, truth, level, ns[0])
+            values = comparison.compare(found, truth, level, only(ns))
             if kendall and level != NEURON:
                 shown = scores if level == WEIGHT else ranking.lift(scores, truth.d)
                 values["kendall"] = metrics.kendall(shown, truth.weights.gain)
@@ -173,13 +177,18 @@ def evaluate_source(
             rows.append(row | values)
         if level != NEURON:
             limit = None if source.n is None else cut_size(level, source.n, truth)
-            null = details.stratified(found, truth, whole[0], limit)
+            null = details.stratified(found, truth, source.n or only(ns), limit)
             stratified.append(row | {"n": source.n} | null)
         for n in ns if source.n is None else [source.n]:
             if _has_cut(source):
                 limit = cut_size(level, n, truth)
                 rows.append(row | {"n": n} | comparison.compare(found, truth, level, n, limit))
     return rows, stratified
+
+
+def only(ns: list[int]) -> int | None:
+    """The one budget there is, or None."""
+    return ns[0] if len(ns) == 1 else None
 
 
 def _groups(make, source, scores, order, truth, ns) -> metrics.TieGroups:  # noqa: ANN001
@@ -452,18 +461,25 @@ def random_rows(job: Job, truth: FoldTruth, settings: list[str], ns: list[int]) 
     """The two random rows at each level, under every setting.
 
     They do not depend on the setting: each setting shows the fold's one sample.
+    With several budgets there are rows for each, as of the methods.
     """
     rows = []
     for level in (NEURON, WEIGHT):
         source = Source(ALL, level, RANDOM, job.paths.score(ALL, level, RANDOM), None, STEP)
-        sampled = evaluate_source(source, truth, ns, job.constants["WITH_KENDALL"])[0][0]
-        expected = comparison.random_expected(truth, level, ns[0])
+        found, _ = evaluate_source(source, truth, ns, job.constants["WITH_KENDALL"])
+        sampled = [row for row in found if row["level"] == level]
+        expected = [comparison.random_expected(truth, level, only(ns))]
         if level == WEIGHT and not job.constants["WITH_KENDALL"]:
-            expected["kendall"] = np.nan
+            expected[0]["kendall"] = np.nan
+        for n in ns:
+            cut = comparison.random_expected(truth, level, n, cut_size(level, n, truth))
+            expected.append({"n": n} | cut)
+        shown = 1 if len(ns) == 1 else 1 + len(ns)
         for setting in settings:
             head = {"setting": setting, "level": level}
-            rows.append(expected | head | {"method": comparison.RANDOM_EXPECTED})
-            rows.append(sampled | head | {"method": comparison.RANDOM_SAMPLED})
+            for one, other in zip(expected[:shown], sampled[:shown], strict=True):
+                rows.append(one | head | {"method": comparison.RANDOM_EXPECTED})
+                rows.append(other | head | {"method": comparison.RANDOM_SAMPLED})
     return rows
 
 

@@ -1,5 +1,6 @@
 """What step 7 wrote about each fold, read, joined and named as the summary names it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,8 @@ def tidy_scores(table: pd.DataFrame) -> pd.DataFrame:
     """The rankings of the scores table: whole ones, and those whose scores depend on n.
 
     The cut rankings are the first entries of whole ones. Where several budgets
-    were asked for, their columns @n join the whole ranking's row as @n=<n>.
+    were asked for, @n would mean another K from row to row: the columns are
+    called @n=<n> then, and those of a cut ranking join the whole one's row.
     """
     table = tidy_names(table)
     random = table["method"].isin([RANDOM_EXPECTED, RANDOM_SAMPLED])
@@ -124,16 +126,36 @@ def tidy_scores(table: pd.DataFrame) -> pd.DataFrame:
     with_own["method"] = [
         with_budget(name, n) for name, n in zip(with_own["method"], with_own["n"], strict=True)
     ]
-    rest = cut[~own]
-    at_n = {f"{name}@n": name for name in AT_K}
-    keys = ["ds", "fold", "setting", "level", "method"]
-    budgets = sorted({int(n) for n in rest["n"]})
-    for n in budgets if len(budgets) > 1 else []:
-        columns = {column: f"{name}@n={n}" for column, name in at_n.items()}
-        part = rest[rest["n"] == n][[*keys, *at_n]].rename(columns=columns)
-        whole = whole.merge(part, on=keys, how="left")
-    result = pd.concat([whole, with_own.drop(columns="n")], ignore_index=True)
+    budgets = sorted({int(n) for n in cut["n"]})
+    if len(budgets) > 1:
+        whole = at_each_budget(whole, cut[~own], budgets)
+        with_own = at_each_budget(with_own, with_own, budgets)
+    result = pd.concat([whole, with_own], ignore_index=True).drop(columns="n", errors="ignore")
     return add_ap_ratio(result)
+
+
+def at_each_budget(table: pd.DataFrame, cut: pd.DataFrame, budgets: list[int]) -> pd.DataFrame:
+    """Columns @n=<n> in place of @n.
+
+    cut : rows that have an n, of the same rankings.
+    """
+    at_n = [f"{name}@n" for name in AT_K]
+    keys = ["ds", "fold", "setting", "level", "method"]
+    for n in budgets:
+        columns = {name: f"{name}={n}" for name in at_n}
+        part = cut.loc[cut["n"] == n, [*keys, *at_n]]
+        table = table.merge(part.rename(columns=columns), on=keys, how="left")
+    return table.drop(columns=at_n)
+
+
+def spread_budgets(metrics: Iterable[str], columns: Iterable[str]) -> list[str]:
+    """The declared metrics, each @n as its @n=<n> where `columns` have several budgets."""
+    columns = list(columns)
+    found = []
+    for metric in metrics:
+        each = [c for c in columns if metric not in columns and c.startswith(f"{metric}=")]
+        found += each or [metric]
+    return found
 
 
 def _has_own_scores(level: str, method: str) -> bool:

@@ -17,7 +17,14 @@ import pandas as pd
 from utils import cli, storage
 from utils.comparison import LIFTED, NEURON, WEIGHT
 from utils.errors import UserError
-from utils.fold_tables import STEP, STEPS, seconds_of, seconds_per_fold, undefused
+from utils.fold_tables import (
+    STEP,
+    STEPS,
+    seconds_of,
+    seconds_per_fold,
+    spread_budgets,
+    undefused,
+)
 from utils.paths import FoldPaths, SummaryPaths
 from utils.provenance import HashCache, Ledger, hash_bytes
 
@@ -194,7 +201,7 @@ def short_table(paths: SummaryPaths, metrics: tuple[str, ...], percent: float) -
     summary = storage.read_table(paths.table("summary"), ["metric", "level", "method"], STEP)
     summary["method"] = [undefused(str(name)) for name in summary["method"]]
     seconds = seconds_per_fold(storage.read_table(paths.table("times"), ["step", "mean_s"], STEP))
-    primary = metrics[0]
+    primary = spread_budgets(metrics, summary["metric"].unique())[0]
     folds = [column for column in summary.columns if column.startswith("fold")]
     main = summary[summary["metric"] == primary]
     main = main[~main["method"].str.startswith("random (stratified")]

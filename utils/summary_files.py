@@ -22,7 +22,7 @@ def write(
 ) -> None:
     """Read the folds, compare across them, and write tables, workbook, LaTeX and figures."""
     tables = fold_tables.load(folds)
-    metrics = constants["COMPARED_METRICS"]
+    metrics = fold_tables.spread_budgets(constants["COMPARED_METRICS"], tables.scores.columns)
     primary = metrics[0]
     compared = across_folds.comparison_table(
         tables,
