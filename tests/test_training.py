@@ -130,6 +130,19 @@ def test_seed_decides_the_weights(new_fold):
     assert weights(same) != weights(other)
 
 
+def test_digits_are_trained_to_the_same_bytes_whatever_the_cores(new_fold):
+    """The real profile, whose sums two threads would split, on a few images."""
+    before, found = torch.get_num_threads(), {}
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            found[threads] = weights(train(new_fold(str(threads)), profile=PROFILES["digits"])[-1])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert found[1] == found[2] == found[4]
+
+
 @pytest.mark.parametrize("step", [3, 14, 20])
 def test_killed_training_goes_on_to_the_same_bytes(new_fold, monkeypatch, step):
     """Killed in epoch 1, in epoch 2, and as the last checkpoint is about to appear."""

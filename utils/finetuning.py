@@ -3,6 +3,8 @@
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -94,7 +96,8 @@ def train_fold(
         ", ".join(f"{name} {getattr(profile, name)}" for name in LOGGED),
     )
     try:
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        with cpu_threads(profile.cpu_threads):
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"cannot write the checkpoints of {paths.training} ({error}); make room or set the "
@@ -108,6 +111,17 @@ def train_fold(
     if trainer.is_world_process_zero():
         shutil.rmtree(paths.training_staging, ignore_errors=True)
     return str(arguments.device)
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Let torch use `count` threads, or as many as it likes, and put the old number back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def training_arguments(
