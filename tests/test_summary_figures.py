@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from utils import across_folds, comparison, details, evaluation, figures, fold_tables
 from utils import summary_figures as drawing
 from utils.comparison import LIFTED, WEIGHT
+from utils.methods import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +43,42 @@ def test_methods_are_ranked_and_random_is_not_one(ranked):
 
 
 def test_no_two_highlighted_methods_of_a_level_look_alike():
-    ranked = [(WEIGHT, f"m{i}") for i in range(12)] + [(LIFTED, "x"), (LIFTED, drawing.ORACLE)]
+    most = drawing.MOST_LINES
+    ranked = [(WEIGHT, f"m{i}") for i in range(most + 4)]
+    ranked += [(LIFTED, "x"), (LIFTED, drawing.ORACLE)]
     lines = drawing.assign_lines(ranked)
     weights = [line for key, line in lines.items() if key[0] == WEIGHT]
     bright = [line for line in weights if line.highlighted]
-    assert len(bright) == drawing.MOST_LINES == len({(b.color, b.dash) for b in bright})
+    assert len(bright) == most == len({(b.color, b.dash) for b in bright})
     assert len({b.marker for b in bright}) == len(bright)  # apart in grey, too
-    assert [line.highlighted for line in weights] == [True] * 8 + [False] * 4
+    assert [line.highlighted for line in weights] == [True] * most + [False] * 4
     entries = drawing.legend_entries(lines, WEIGHT, {})
     assert [entry.get_label() for entry in entries][-1] == "4 other methods"
+
+
+def test_a_method_of_ours_looks_the_same_in_every_run():
+    ours = [key for key in METHODS if key[0] == WEIGHT]
+    for ranked in (ours, ours[::-1], [(WEIGHT, "mine"), *ours[3:]]):
+        lines = drawing.assign_lines(ranked)
+        for i, key in enumerate(ours):
+            if key in lines:
+                assert (lines[key].color, lines[key].marker, lines[key].dash) == drawing.LINES[i]
+
+
+def test_a_users_method_is_never_grey():
+    ours = [key for key in METHODS if key[0] == WEIGHT]
+    mine = [(WEIGHT, f"mine{i}") for i in range(9)]
+    lines = drawing.assign_lines([*ours, *mine])
+    assert all(lines[key].highlighted for key in mine)
+    assert len({lines[key].marker for key in mine}) == len(mine)
+    assert sum(lines[key].highlighted for key in ours) == drawing.MOST_LINES - len(mine)
+
+
+def test_long_names_are_cut_in_their_middle():
+    name = "a_score_that_somebody_gave_a_very_long_name"
+    assert len(drawing.label(WEIGHT, name)) <= drawing.LONGEST_LABEL
+    assert drawing.label(WEIGHT, name).startswith("a_score") and "…" in drawing.label(WEIGHT, name)
+    assert drawing.label(LIFTED, "ig") == "ig *"
 
 
 @pytest.mark.parametrize("width", drawing.WIDTHS)
@@ -79,16 +107,19 @@ def test_cumulative_gain_has_ideal_and_random(made, ranked, width):
     tables, _ = made
     lines = drawing.assign_lines(ranked)
     figure = drawing.cumulative_gain(tables.curves, lines, width)
-    axes = figure.axes[0]
+    axes, relative = figure.axes[:2]
     (ideal,) = lines_with(axes, drawing.BLACK)
     curve = tables.curves[tables.curves["method"] == details.IDEAL]
-    assert ideal.get_ydata()[-1] == pytest.approx(1)
-    assert ideal.get_ydata()[0] == pytest.approx(curve[curve["k"] == 1]["mass"].mean())
+    assert ideal.get_ydata()[-1] == pytest.approx(100)
+    assert ideal.get_ydata()[0] == pytest.approx(100 * curve[curve["k"] == 1]["mass"].mean())
     (chance,) = lines_with(axes, drawing.GREY)
-    assert chance.get_ydata() == pytest.approx(chance.get_xdata() / 100)
+    assert chance.get_ydata() == pytest.approx(chance.get_xdata())
     (mine,) = lines_with(axes, lines[WEIGHT, "A"].color)
-    assert (mine.get_ydata() <= ideal.get_ydata() + 1e-12).all()
+    assert (mine.get_ydata() <= ideal.get_ydata() + 1e-9).all()
     assert (mine.get_ydata()[20:-1] > chance.get_ydata()[20:-1]).all()
+    (ratio,) = lines_with(relative, lines[WEIGHT, "A"].color)
+    assert ratio.get_ydata() == pytest.approx(mine.get_ydata() / mine.get_xdata())
+    assert relative.get_ylim()[1] > ratio.get_ydata().max()
 
 
 @pytest.mark.parametrize("width", drawing.WIDTHS)
@@ -176,6 +207,7 @@ def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
     for name, width, figure in drawing.every_figure(tables, summary, seconds, "lift@5%", 5):
         names.append((name, width))
         assert figure.get_size_inches()[0] == drawing.WIDTHS[width]
+        assert {"{", "}"}.isdisjoint(drawing.CAPTIONS[name].format(metric="m", percent=1))
         if name == "locations":
             content = figures.render(figure, "pdf")
             assert b"/FontFile2" in content and b"/Type3" not in content

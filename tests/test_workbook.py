@@ -62,8 +62,9 @@ def test_header_is_frozen_bold_and_filtered(book):
 
 
 def test_numbers_are_shown_as_what_they_are(book):
-    shown = [cell.number_format for cell in book["Summary"][2]]
-    assert shown[3:] == ["#,##0", "0.0000", "#,##0.0", "0.0000"]
+    shown = [[cell.number_format for cell in book["Summary"][row]] for row in (2, 5)]
+    assert shown[0][3:] == ["#,##0", "0.0000", "0.0000", "0.0000"]
+    assert shown[1][5] == "#,##0.0"  # a large value among its own kind
     assert book["Scores"]["A2"].number_format == "0"
 
 
@@ -85,6 +86,15 @@ def test_lift_has_a_colour_scale_around_chance(book):
         scale = next(iter(rules)).rules[0].colorScale
         assert [point.val for point in scale.cfvo][:2] == [0, 1]
         assert scale.color[1].rgb.endswith("FFFFFF")
+        assert scale.cfvo[2].val == workbook.FULL_LIFT
+
+
+def test_each_metric_of_a_long_table_is_shown_with_its_own_digits():
+    table = pd.DataFrame({"metric": ["recall", "first_hit", "recall"], "mean": [0.0123, 2e4, 0.5]})
+    content = workbook.render({"Summary": table}, {}, [])
+    sheet = openpyxl.load_workbook(io.BytesIO(content))["Summary"]
+    formats = [sheet.cell(row, 2).number_format for row in (2, 3, 4)]
+    assert formats == ["0.0000", "#,##0", "0.0000"]
 
 
 def test_read_me_holds_notes_and_meanings(book):

@@ -28,7 +28,7 @@ def render(figure: Figure, suffix: str) -> bytes:
     sink = io.BytesIO()
     metadata = {"Software": None} if suffix == "png" else {"CreationDate": None}
     with matplotlib.rc_context(STYLE):
-        figure.savefig(sink, format=suffix, dpi=300, metadata=metadata, bbox_inches="tight")
+        figure.savefig(sink, format=suffix, dpi=300, metadata=metadata)
     return sink.getvalue()
 
 
@@ -51,6 +51,8 @@ def change_histogram(abs_diff: np.ndarray, threshold: float, percent: float, tit
     moved = abs_diff[abs_diff > 0]
     low, high = np.log10(moved.min()), np.log10(moved.max())
     edges = np.logspace(low, high if high > low else low + 1, 101)
+    still = len(abs_diff) - len(moved)
+    note = f"; {still:,} unchanged ones not shown" if still else ""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.5, 2.4), layout="constrained")
         axes = figure.subplots()
@@ -61,6 +63,10 @@ def change_histogram(abs_diff: np.ndarray, threshold: float, percent: float, tit
             color=VERMILION, transform=axes.get_xaxis_transform(), va="top",
         )  # fmt: skip
         axes.set(
-            xscale="log", yscale="log", xlabel="|W(M2) − W(M1)|", ylabel="weights", title=title
+            xscale="log",
+            yscale="log",
+            xlabel="|W(M2) − W(M1)|",
+            ylabel="weights",
+            title=f"{title}{note}",
         )
     return figure

@@ -13,6 +13,11 @@ SPECIAL = {
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
     "−": "$-$", "²": r"\textsuperscript{2}", "–": "--",
 }  # fmt: skip
+COLUMNS = (
+    r"In the comparisons: $>0$, folds in which the method is better than the reference; RBC, "
+    r"matched-pairs rank-biserial correlation; $A_{12}$, Vargha and Delaney; ICC, intra-class "
+    r"correlation of the differences across the settings of a fold."
+)
 PREAMBLE = r"""% Copy a table into a paper that uses booktabs, or compile this file as it is.
 \documentclass[10pt]{article}
 \usepackage[a4paper,landscape,margin=15mm]{geometry}
@@ -100,8 +105,9 @@ def summary_tabular(
     kind = "neurons" if neurons else "weights"
     star = "" if neurons else " $^{*}$neurons, each score given to its weights."
     caption = (
-        f"{escape(tables.ds)}, ranking {kind}: mean over {len(tables.folds)} fold(s) of the fold "
-        f"means. Interval: t with the variance of Nadeau and Bengio.{star}"
+        f"{escape(tables.ds)}, ranking {kind}: mean over {len(tables.folds)} "
+        f"fold{'s' if len(tables.folds) > 1 else ''} of the fold means. Interval: t with the "
+        f"variance of Nadeau and Bengio.{star}"
     )
     return tabular("l" + "r" * (len(header) - 1), header, rows, caption, f"tab:summary-{kind}")
 
@@ -172,6 +178,6 @@ def document(
     for reference in compared["reference"].drop_duplicates():
         for neurons in (False, True):
             parts.append(comparison_tabular(tables, compared, primary, reference, neurons))
-    said = "\n\n".join(escape(note) for note in notes)
+    said = "\n\n".join([*(escape(note) for note in notes), COLUMNS])
     body = "\n\\clearpage\n".join(part for part in parts if part)
     return f"{PREAMBLE}\n{body}\n\\clearpage\n\\noindent\n{said}\n\\end{{document}}\n"

@@ -191,6 +191,11 @@ class SummaryPaths(FoldPaths):
     def latex(self) -> Path:
         return self.results / "tables.tex"
 
+    @property
+    def captions(self) -> Path:
+        """What each figure shows, a paragraph each."""
+        return self.results / "figures" / "captions.txt"
+
     def figure(self, name: str, width: str) -> Path:
         """Without suffix: each figure is saved as .png and .pdf, one or two columns wide."""
         return self.results / "figures" / f"{name}_{width}"

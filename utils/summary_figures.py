@@ -31,20 +31,54 @@ from utils.figures import (
     VERMILION,
 )
 from utils.fold_tables import ORACLE, FoldTables, seconds_of
+from utils.methods import METHODS
 
 # Inches: one column and both columns of the usual two-column journals.
 WIDTHS = {"1col": 3.5, "2col": 7.16}
-MOST_LINES = 8
 MOST_LABELS = 24
+# Longer names are cut in their middle, so that they leave room for the picture.
+LONGEST_LABEL = 34
+LONGEST_IN_DIAGRAM = {"1col": 24, "2col": LONGEST_LABEL}
+# Points: nothing is printed smaller, at the width of one column either.
+SMALL = {"1col": 6, "2col": 6.5}
+# More settings than this leave no room for numbers in the cells of one column.
+MOST_NUMBERS = 8
 DENSITY_LOG2 = (-3, 5)  # the colours reach from an eighth of an even spread to 32 times
 GREY, LIGHT = "#666666", "#BBBBBB"
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+MARKERS = "os^DvPX*<>ph"
 LINES = [
-    (BLUE, "o", "-"), (VERMILION, "s", "-"), (GREEN, "^", "-"), (ORANGE, "D", "-"),
-    (PURPLE, "v", "-"), (SKY, "P", "-"), (BLUE, "X", "--"), (VERMILION, "*", "--"),
-]  # fmt: skip
+    (COLOURS[i % len(COLOURS)], marker, "-" if i < len(COLOURS) else (0, (3, 1.5)))
+    for i, marker in enumerate(MARKERS)
+]
+MOST_LINES = len(LINES)
 GROUPS = {WEIGHT: "weight-level methods", LIFTED: "neuron-level methods, lifted to weights"}
 SHORT_GROUPS = {WEIGHT: "weight level", LIFTED: "neurons lifted to weights"}
 AT_K_PANELS = {"precision": "precision", "recall": "recall", "f1": "F1", "overlap": "overlap"}
+# What stands under a figure in a paper; {metric} is the primary one, {percent} of the positives.
+SPREAD = (
+    "Lines and points are means over folds, bands and bars reach from the lowest to the highest "
+)
+LIFTED_STAR = "* a neuron's score given to its 2d weights. "
+CAPTIONS = {
+    "metrics_at_k": "Precision, recall, F1 and overlap among the first K% of the weights, settings "
+    "averaged inside a fold. " + SPREAD + "fold; dashed: the expectation of a random ranking. "
+    + LIFTED_STAR + "Positives: the top {percent}% of |W(M2) - W(M1)|.",
+    "cumulative_gain": "Cumulative gain in the setting 'all'. Left: share of the total "
+    "|W(M2) - W(M1)| inside the first weights of a ranking. Right: the same divided by the share "
+    "of a random ranking; the ideal ranking leaves the panel. " + SPREAD + "fold. " + LIFTED_STAR,
+    "settings": "{metric} by method and misclassification setting, mean over folds (descriptive: "
+    "settings of a fold share the model and the truth, and a setting is about other classes in "
+    "each fold). White: chance. Grey: one ranking for all settings, or no value. " + LIFTED_STAR,
+    "locations": "Where the top {percent}% of the ground truth and of each method lie in the "
+    "setting 'all', among neurons sorted by the truth's top weights in them; mean over folds. "
+    "Density 1: as many as if they were spread evenly over both matrices. " + LIFTED_STAR,
+    "time": "{metric} against seconds per fold, all settings together. " + SPREAD + "fold. Filled: "
+    "weight-level methods; hollow: neuron-level methods, lifted to weights (*).",
+    "critical_difference": "Mean rank by {metric} over folds, 1 is best (descriptive). A bar joins "
+    "methods that a paired t test, Holm-adjusted over all pairs, does not tell apart at 0.05; the "
+    "test takes folds as independent, though they share training data. " + LIFTED_STAR,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,7 +87,7 @@ class Line:
 
     color: str
     marker: str
-    dash: str
+    dash: str | tuple[int, tuple[float, ...]]
     highlighted: bool
 
 
@@ -79,7 +113,7 @@ def every_figure(
         yield "locations", width, locations(tables.locations, ranked, percent, width)
         if any(np.isfinite(seconds_of(*key, seconds)) for key in ranked):
             yield "time", width, time_against(tables.scores, ranked, lines, seconds, primary, width)
-        diagram = rank_table(tables.scores, ranked, primary)
+        diagram = rank_table(tables.scores, ranked, primary, LONGEST_IN_DIAGRAM[width])
         if diagram.shape[0] > 1 and diagram.shape[1] > 1:
             yield "critical_difference", width, critical_difference(diagram, primary, width)
 
@@ -93,21 +127,32 @@ def ranked_methods(summary: pd.DataFrame, primary: str) -> list[tuple[str, str]]
 
 
 def assign_lines(ranked: list[tuple[str, str]]) -> dict[tuple[str, str], Line]:
-    """A line style for each method: the best of each level stand out, the rest is grey."""
+    """A line style for each method; beyond MOST_LINES of a level the lowest are grey.
+
+    A method of ours looks the same in every run, whatever its rank. Others, a
+    user's above all, come first where there are too many.
+    """
     lines = {}
     for level in GROUPS:
-        rest = [key for key in ranked if key[0] == level and key[1] != ORACLE]
-        for place, key in enumerate(rest):
-            if place < MOST_LINES:
-                lines[key] = Line(*LINES[place], True)
-            else:
-                lines[key] = Line(LIGHT, "", "-", False)
+        ours = [name for at, name in METHODS if at == (NEURON if level == LIFTED else level)]
+        present = [name for at, name in ranked if at == level and name != ORACLE]
+        others = [name for name in present if name not in ours]
+        shown = (others + [name for name in present if name in ours])[:MOST_LINES]
+        places = {name: ours.index(name) for name in shown if name in ours}
+        free = [i for i in range(MOST_LINES) if i not in places.values()]
+        free.sort(key=lambda i: i < len(ours))  # places of ours that are not shown come last
+        places |= dict(zip([name for name in others if name in shown], free, strict=False))
+        for name in present:
+            style = LINES[places[name]] if name in places else (LIGHT, "", "-")
+            lines[level, name] = Line(*style, name in places)
         lines[level, ORACLE] = Line(BLACK, "", "-.", True)
     return {key: lines[key] for key in ranked}
 
 
-def label(level: str, method: str) -> str:
-    return f"{method} *" if level == LIFTED and method != ORACLE else method
+def label(level: str, method: str, longest: int = LONGEST_LABEL) -> str:
+    half = (longest - 1) // 2
+    short = method if len(method) <= longest else f"{method[:half]}…{method[-half:]}"
+    return f"{short} *" if level == LIFTED and method != ORACLE else short
 
 
 def fold_means(scores: pd.DataFrame) -> pd.DataFrame:
@@ -263,7 +308,8 @@ def rows_of(table: pd.DataFrame, level: str, method: str) -> pd.DataFrame:
 def cumulative_gain(curves: pd.DataFrame, lines: dict[tuple[str, str], Line], width: str) -> Figure:
     """Share of all change found against the share of weights inspected, setting `all`.
 
-    Both axes are logarithmic: what a developer inspects is the first percent.
+    Beside it the same divided by chance, over a logarithm: what a developer
+    inspects is the first percent, where the shares themselves are too small to see.
     """
     lines = {key: line for key, line in lines.items() if len(rows_of(curves, *key))}
     groups = groups_of(lines)
@@ -273,16 +319,19 @@ def cumulative_gain(curves: pd.DataFrame, lines: dict[tuple[str, str], Line], wi
     with matplotlib.rc_context(STYLE):
         count = len(groups)
         if wide:
-            figure = new_figure(width, 3.5)
-            cells = figure.add_gridspec(2, count, height_ratios=[1, 0.36])
+            figure = new_figure(width, 2.3 * count)
+            cells = figure.add_gridspec(count, 3, width_ratios=[1, 1, 0.72])
         else:
-            figure = new_figure(width, 3.5 * count)
-            cells = figure.add_gridspec(2 * count, 1, height_ratios=[1, 0.4] * count)
+            figure = new_figure(width, 3.1 * count)
+            cells = figure.add_gridspec(2 * count, 2, height_ratios=[1, 0.62] * count)
         for place, level in enumerate(groups):
-            axes = figure.add_subplot(cells[0, place] if wide else cells[2 * place, 0])
-            draw_gain(axes, curves, lines, level)
-            legend_cell = cells[1, place] if wide else cells[2 * place + 1, 0]
-            draw_legend(figure, legend_cell, legend_entries(lines, level, extra), 2)
+            row = place if wide else 2 * place
+            draw_gain(figure.add_subplot(cells[row, 0]), curves, lines, level)
+            draw_relative_gain(figure.add_subplot(cells[row, 1]), curves, lines, level)
+            legend_cell = cells[row, 2] if wide else cells[row + 1, :]
+            entries = legend_entries(lines, level, extra)
+            title = f"{SHORT_GROUPS[level]}"
+            draw_legend(figure, legend_cell, entries, 1 if wide else 2, title)
     return figure
 
 
@@ -292,17 +341,32 @@ def draw_gain(
     for key, line in lines.items():
         if key[0] == level:
             x, y = fold_grid(rows_of(curves, *key), "mass")
-            draw_band(axes, x, y, line, every=20)
+            draw_band(axes, x, 100 * y, line, every=20)
     x, y = fold_grid(rows_of(curves, WEIGHT, details.IDEAL), "mass")
-    axes.plot(x, y.mean(axis=0), color=BLACK, linewidth=1.2, zorder=4)
-    axes.plot(x, x / 100, color=GREY, linestyle=(0, (4, 2)), linewidth=1, zorder=4)
-    percent_axis(axes, [0.01, 0.1, 1, 10, 100])
-    axes.set_yscale("log")
-    # A method that finds nothing at first has a mass of 0, which has no logarithm.
-    axes.set(xlim=(x.min(), 100), ylim=(x.min() / 200, 1.3))
+    axes.plot(x, 100 * y.mean(axis=0), color=BLACK, linewidth=1.2, zorder=4)
+    axes.plot(x, x, color=GREY, linestyle=(0, (4, 2)), linewidth=1, zorder=4)
+    axes.set(xlim=(0, 100), ylim=(0, 100))
     axes.set_xlabel("weights inspected (%)", fontsize=7)
-    axes.set_ylabel("share of Σ|ΔW| found", fontsize=7)
-    axes.set_title(GROUPS[level], fontsize=7.5)
+    axes.set_ylabel("Σ|ΔW| found (%)", fontsize=7)
+    axes.tick_params(labelsize=6.5)
+
+
+def draw_relative_gain(
+    axes: Axes, curves: pd.DataFrame, lines: dict[tuple[str, str], Line], level: str
+) -> None:
+    highest = 1.0
+    for key, line in lines.items():
+        if key[0] == level:
+            x, y = fold_grid(rows_of(curves, *key), "mass")
+            draw_band(axes, x, y / (x / 100), line, every=20)
+            highest = max(highest, float((y / (x / 100)).mean(axis=0).max()))
+    x, y = fold_grid(rows_of(curves, WEIGHT, details.IDEAL), "mass")
+    axes.plot(x, y.mean(axis=0) / (x / 100), color=BLACK, linewidth=1.2, zorder=4)
+    axes.axhline(1, color=GREY, linestyle=(0, (4, 2)), linewidth=1, zorder=4)
+    percent_axis(axes, [0.01, 0.1, 1, 10, 100])
+    axes.set(xlim=(0.01, 100), ylim=(0, 1.15 * highest))
+    axes.set_xlabel("weights inspected (%)", fontsize=7)
+    axes.set_ylabel("found / found by chance", fontsize=7)
     axes.tick_params(labelsize=6.5)
 
 
@@ -322,11 +386,12 @@ def setting_heat_map(
     mean = rows.groupby(["level", "method", "setting"])[primary].mean().unstack("setting")
     values = mean.reindex(pd.MultiIndex.from_tuples(shown))[settings].to_numpy()
     wide = width == "2col"
-    size = 6.5 if wide else 5
+    size = SMALL[width]
+    numbers = 6 if wide or len(settings) <= MOST_NUMBERS else None
     with matplotlib.rc_context(STYLE):
         figure = new_figure(width, (0.19 if wide else 0.15) * len(shown) + 1.35)
         axes = figure.subplots()
-        image, bar_ticks = draw_heat(axes, values, primary.startswith("lift"), 6 if wide else 3.8)
+        image, bar_ticks = draw_heat(axes, values, primary.startswith("lift"), numbers)
         axes.set_xticks(
             range(len(settings)), settings, rotation=40 if wide else 90, ha="right", fontsize=size,
             va="top" if wide else "center", rotation_mode="anchor",
@@ -340,19 +405,22 @@ def setting_heat_map(
         bar.set_label(primary, fontsize=size)
         bar.ax.tick_params(labelsize=size)
         figure.supxlabel(
-            "* neuron scores given to weights; grey: one ranking for all settings, or no value",
+            f"* neuron scores given to weights{'; ' if wide else chr(10)}"
+            "grey: one ranking for all settings, or no value",
             fontsize=size,
         )
     return figure
 
 
 def draw_heat(
-    axes: Axes, values: np.ndarray, is_lift: bool, size: float
+    axes: Axes, values: np.ndarray, is_lift: bool, size: float | None
 ) -> tuple[AxesImage, list[float]]:
     """Coloured cells with their values; the ticks of a logarithmic colour bar, if it is one.
 
     A lift is coloured by its logarithm, white at 1: half and twice as good as
     chance are equally strong.
+
+    size : of the values, in points; None leaves them out.
     """
     if is_lift:
         with np.errstate(divide="ignore"):
@@ -368,7 +436,7 @@ def draw_heat(
     colours = matplotlib.colormaps["PuOr" if is_lift else "cividis"].with_extremes(bad="#EEEEEE")
     image = axes.imshow(shades, cmap=colours, norm=norm, aspect="auto")
     for i, j in np.ndindex(*values.shape):
-        if np.isfinite(values[i, j]):
+        if size and np.isfinite(values[i, j]):
             luminance = np.dot(image.to_rgba(shades[i, j])[:3], (0.299, 0.587, 0.114))
             axes.text(
                 j, i, f"{values[i, j]:.1f}" if is_lift else f"{values[i, j]:.2g}", ha="center",
@@ -381,13 +449,18 @@ def fraction(power_of_two: float) -> str:
     return f"{power_of_two:g}" if power_of_two >= 1 else f"1/{1 / power_of_two:g}"
 
 
-def rank_table(scores: pd.DataFrame, ranked: list[tuple[str, str]], primary: str) -> pd.DataFrame:
+def rank_table(
+    scores: pd.DataFrame,
+    ranked: list[tuple[str, str]],
+    primary: str,
+    longest: int = LONGEST_LABEL,
+) -> pd.DataFrame:
     """Folds x methods of fold means, for those that every fold has; with chance."""
     means = scores.groupby(["fold", "level", "method"])[primary].mean().unstack(["level", "method"])
     keys = [key for key in ranked if not is_reference_only(key[1])]
     keys.append((WEIGHT, RANDOM_EXPECTED))
     table = means[keys].dropna(axis=1)
-    table.columns = [label(*key) for key in table.columns]
+    table.columns = [label(*key, longest) for key in table.columns]
     return table
 
 
@@ -402,7 +475,7 @@ def critical_difference(table: pd.DataFrame, primary: str, width: str) -> Figure
     ranks = statistics.average_ranks(table)
     p = statistics.pairwise_holm(table).fillna(1.0)
     wide = width == "2col"
-    size = 6.5 if wide else 5
+    size = SMALL[width]
     with matplotlib.rc_context(STYLE):
         figure = new_figure(width, 2)
         axes = figure.subplots()
@@ -416,6 +489,7 @@ def critical_difference(table: pd.DataFrame, primary: str, width: str) -> Figure
         levels = restack([bar for bars in drawn["crossbars"] for bar in bars])
         rows = levels + (len(ranks) + 1) // 2
         figure.set_size_inches(WIDTHS[width], (0.15 if wide else 0.12) * rows + 0.75)
+        axes.spines["top"].set_visible(True)  # the axis of the ranks
         axes.tick_params(labelsize=size)
         axes.set_title(
             f"mean rank by {primary} over {len(table)} folds, 1 is best (descriptive)\n"
@@ -465,7 +539,7 @@ def locations(
         for matrix in ("W_bef", "W_aft")
     }
     wide = width == "2col"
-    size = 6.5 if wide else 5
+    size = SMALL[width]
     norm = Normalize(*DENSITY_LOG2)
     with matplotlib.rc_context(STYLE):
         figure = new_figure(width, (0.17 if wide else 0.14) * len(keys) + 0.95)
@@ -478,7 +552,7 @@ def locations(
                 extent=(0, 100, len(keys) - 0.5, -0.5), interpolation="nearest",
             )  # fmt: skip
             axes.axhline(0.5, color="white", linewidth=1.5)
-            axes.set_title(matrix, fontsize=8)
+            axes.set_title(matrix, fontsize=size + 1)
             axes.tick_params(labelsize=size, length=2)
             axes.spines[:].set_visible(False)
         grid[0].set_yticks(range(len(keys)), [label(*key) for key in keys], fontsize=size)
@@ -530,6 +604,11 @@ def time_against(
                 )  # fmt: skip
         axes.set_xscale("log")
         if len(timed) < len(shown):
+            axes.set_xlim(right=edge * 1.7)
+            powers = np.arange(np.floor(np.log10(min(timed))), np.log10(edge / 1.7))
+            low = axes.get_xlim()[0]
+            axes.set_xticks([10**p for p in powers if low <= 10**p])  # none among the untimed
+            axes.minorticks_off()
             axes.axvline(edge / 1.7, color=LIGHT, linewidth=0.8)
             axes.text(
                 edge, 1.0, "not timed", transform=axes.get_xaxis_transform(), ha="center",
@@ -539,7 +618,8 @@ def time_against(
             axes.axhline(1, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
             handles.append(dashed("random (expected)"))
         axes.set(xlabel="seconds per fold, all settings", ylabel=primary)
-        axes.set_ylim(bottom=0)
+        highest = max(means[key].max() for key in shown)
+        axes.set_ylim(0, 1.08 * max(highest, 1) if primary.startswith("lift") else 1.08 * highest)
         figure.legend(
             handles=handles, loc="outside right center" if wide else "outside lower center",
             ncols=1 if wide else 2, fontsize=6.5, frameon=False,

@@ -52,10 +52,15 @@ def write(
     task.save_bytes(
         paths.latex, latex.document(tables, summarised, compared, seconds, metrics, said).encode()
     )
+    percent = constants["POSITIVE_PERCENT"]
+    drawn = {}
     for name, width, figure in summary_figures.every_figure(
-        tables, summarised, seconds, primary, constants["POSITIVE_PERCENT"]
+        tables, summarised, seconds, primary, percent
     ):
         save(task, paths, name, width, figure)
+        drawn[name] = summary_figures.CAPTIONS[name].format(metric=primary, percent=percent)
+    text = "\n\n".join(f"{name}: {caption.strip()}" for name, caption in drawn.items())
+    task.save_bytes(paths.captions, f"{text}\n".encode())
 
 
 def save(task: Task, paths: SummaryPaths, name: str, width: str, figure: Figure) -> None:

@@ -22,6 +22,8 @@ HEADER = Font(bold=True)
 HEADER_FILL = PatternFill("solid", fgColor="D9E2EC")
 # White at chance, Okabe and Ito's blue for the best.
 CHANCE_COLOUR, BEST_COLOUR, WORST_COLOUR = "FFFFFF", "56B4E9", "E69F00"
+# One scale everywhere: a lift of so much or more has the full colour.
+FULL_LIFT = 5
 
 
 def render(sheets: dict[str, pd.DataFrame], meanings: dict[str, str], notes: list[str]) -> bytes:
@@ -54,8 +56,9 @@ def add_sheet(book: Workbook, title: str, table: pd.DataFrame) -> None:
     for start, end in lift_ranges(table):
         sheet.conditional_formatting.add(f"{start}:{end}", colour_scale())
     sheet.append([header_cell(sheet, str(name)) for name in table.columns])
-    formats = list(shown.values())
-    for row in table.itertuples(index=False, name=None):
+    for row, formats in zip(
+        table.itertuples(index=False, name=None), row_formats(table, shown), strict=True
+    ):
         sheet.append([cell(sheet, value, shape) for value, shape in zip(row, formats, strict=True)])
 
 
@@ -104,6 +107,20 @@ def number_format(name: str, values: pd.Series) -> str:
     return "#,##0.0" if largest >= 10_000 else "0.0000"
 
 
+def row_formats(table: pd.DataFrame, shown: dict[str, str]) -> list[list[str]]:
+    """Number formats of every row; in a long table each metric has those of its own values.
+
+    shown : the formats of whole columns.
+    """
+    if "metric" not in table:
+        return [list(shown.values())] * len(table)
+    of_metric = {
+        metric: [number_format(str(name), rows[name]) for name in table.columns]
+        for metric, rows in table.groupby("metric", sort=False)
+    }
+    return [of_metric[metric] for metric in table["metric"]]
+
+
 def column_width(name: str, values: pd.Series, shown: str) -> float:
     """Wide enough for the header and every value as shown."""
     if shown == "General":
@@ -136,11 +153,11 @@ def lift_ranges(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def colour_scale() -> ColorScaleRule:
-    """Orange below chance (lift 1), white at chance, blue above."""
+    """Orange below chance (lift 1), white at chance, blue above, full at FULL_LIFT."""
     return ColorScaleRule(
         start_type="num", start_value=0, start_color=WORST_COLOUR,
         mid_type="num", mid_value=1, mid_color=CHANCE_COLOUR,
-        end_type="max", end_color=BEST_COLOUR,
+        end_type="num", end_value=FULL_LIFT, end_color=BEST_COLOUR,
     )  # fmt: skip
 
 
