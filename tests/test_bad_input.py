@@ -11,6 +11,7 @@ import pickle
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -794,6 +795,29 @@ def test_neurons_that_are_all_equal(server, trees, tmp_path):
     relabel(lambda p: pipeline.spoil(p, 4))(root)
     run_all(server, root)
     assert not np.load(root / RESULTS / "all" / "neuron_vdiff_score.npy").any()
+
+
+def test_a_reader_that_goes_away_stops_nothing(trees, stages, tmp_path):
+    """As in `exp-fl-5-1.py | head -0`."""
+    root = tmp_path / "root"
+    shutil.copytree(stages[1].before, root)
+    with subprocess.Popen(
+        [sys.executable, *pipeline.command(1, root)], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env=pipeline.ENVIRONMENT,
+    ) as process:  # fmt: skip
+        process.stdout.close()
+        assert not process.stderr.read()
+    assert process.returncode == 0
+    found = {k: v for k, v in pipeline.results(root).items() if "hist_abs_diff" not in k}
+    assert found == {k: v for k, v in stages[1].after.items() if "hist_abs_diff" not in k}
+
+
+def test_a_misnamed_file_is_pointed_at(server, trees, tmp_path):
+    root = shutil.copytree(trees[6], tmp_path / "root")
+    np.save(root / RESULTS / "all" / "mine_score.npy", SCORES)
+    done = server.run(7, root, constants=pipeline.QUICK, summary=False)
+    assert done.status == 0
+    assert "mine_score.npy is not compared: its name has to begin with" in done.stdout
 
 
 def test_methods_of_the_user(server, trees, tmp_path):

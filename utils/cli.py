@@ -181,12 +181,16 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-class LogFile(logging.FileHandler):
-    """A log that loses lines on a full disk, and leaves the complaint to the results."""
+class Terminal(logging.StreamHandler):
+    """Standard output; a reader that has gone away, like `head`, does not stop the work."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
+
+
+class LogFile(Terminal, logging.FileHandler):
+    """A log that loses lines on a full disk, and leaves the complaint to the results."""
 
     def close(self) -> None:
         with suppress(OSError):
@@ -202,7 +206,7 @@ def open_log(path: Path) -> logging.Logger:
     if not is_main_process():
         log.addHandler(logging.NullHandler())
         return log
-    terminal = logging.StreamHandler(sys.stdout)
+    terminal = Terminal(sys.stdout)
     terminal.setFormatter(logging.Formatter("%(message)s"))
     terminal.setLevel(logging.INFO)
     log.addHandler(terminal)
@@ -284,6 +288,9 @@ def run(
                 lock.release()
         if after and is_main_process():
             after(finished)
+        sys.stdout.flush()
+    except BrokenPipeError:  # everything is written; only the reader has gone away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UserError as error:
         sys.stdout.flush()
         print(f"exp-fl-5-{step}.py: {' '.join(str(error).split())}", file=sys.stderr)

@@ -359,7 +359,7 @@ def write_scores(
         task.save_table(paths.scores_table, finish(job, truth, rows, settings))
         null = finish(job, truth, stratified, settings)
         task.save_table(paths.stratified_table, null.drop(columns=list(comparison.WHOLE)))
-    job.log.info("wrote %s", paths.scores_table)
+    job.log.info("wrote %s and %s", paths.scores_table, paths.stratified_table.name)
 
 
 def write_permutations(
@@ -407,7 +407,7 @@ def write_permutations(
         task.save_table(paths.permutation_table, table)
         table = pd.DataFrame(located, columns=details.LOCATION_COLUMNS)
         task.save_table(paths.locations_table, table)
-    job.log.info("wrote %s", paths.permutation_table)
+    job.log.info("wrote %s and %s", paths.permutation_table, paths.locations_table.name)
 
 
 def write_curves(
@@ -502,6 +502,11 @@ def finish(job: Job, truth: FoldTruth, rows: list[dict], settings: list[str]) ->
 
 def report_users(job: Job, sources: list[Source], settings: list[str], truth: FoldTruth) -> None:
     """Check every file before any is compared, and say in one line what is odd about a user's."""
+    for path in (path for setting in settings for path in job.paths.user_scores(setting)):
+        if comparison.user_method(path) is None:
+            job.log.warning(
+                "%s is not compared: its name has to begin with neuron_ or weight_", path
+            )
     found: dict[tuple[str, str], list[str]] = {}
     for source in sources:
         if source.step is not None:

@@ -151,12 +151,14 @@ def plan_forward_pass(inputs: Inputs) -> Task:
 
 def ensure_states(job: Job, inputs: Inputs) -> States:
     """The caches of the job's fold: kept where they are up to date, else made by running M1."""
+    device = pick_device(job.args.device)
     task = plan_forward_pass(inputs)
     m1_tail = states.load_tail(inputs.pair.m1)
     if task.done:
-        job.log.info("cache_states_repair/ is up to date: kept")
+        job.log.info(
+            "reads cache_states_repair/ of %s, which is up to date: kept", inputs.pair.m1.name
+        )
         return states.load_states(job.paths, m1_tail)
-    device = pick_device(job.args.device)
     model = load_model(inputs.pair.m1)
     loader = make_loader(job, inputs.pair.m1, model.config, device)
     job.log.info(

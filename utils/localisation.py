@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def run_methods(job: Job) -> pd.DataFrame:
     """
     inputs = open_inputs(job)
     ledger, paths = inputs.ledger, job.paths
-    settings = read_settings(paths)
+    settings = [s for s in read_settings(paths) if methods_of(job.step, s)]
     ns = job.budgets(inputs.d, inputs.m)
     ledger.require(paths.settings, SETTINGS_STEP)
     device = pick_device(job.args.device)
@@ -51,7 +52,7 @@ def run_methods(job: Job) -> pd.DataFrame:
         states.n_samples, inputs.pair.m1.name, len(settings), ns, device,
     )  # fmt: skip
     fold_memo: dict = {}
-    made = kept = 0
+    count: Counter[tuple[str, bool]] = Counter()  # (whole or cut, made now)
     with logging_redirect_tqdm([job.log]):
         for setting in tqdm(settings, desc=f"step {job.step}", unit="setting"):
             samples = read_samples(paths, setting, states.n_samples)
@@ -59,14 +60,16 @@ def run_methods(job: Job) -> pd.DataFrame:
                 tail, states, *samples, job.seed, job.constants["IG_POINTS"], fold_memo
             )
             for (level, name), method in methods_of(job.step, setting).items():
-                made_here = localise(job, ledger, evidence, setting, level, name, method)
+                made = localise(job, ledger, evidence, setting, level, name, method)
+                count["whole", made] += 1
                 for n in ns:
-                    cut(job, inputs, setting, level, name, method, n)
-                made, kept = made + made_here, kept + (not made_here)
+                    count["cut", cut(job, inputs, setting, level, name, method, n)] += 1
     ledger.close()
     job.log.info(
-        "made %d rankings, kept %d that are up to date; wrote %s", made, kept, paths.results
-    )
+        "made %d rankings and %d cut at n, kept %d and %d that are up to date; wrote %s",
+        count["whole", True], count["cut", True], count["whole", False], count["cut", False],
+        paths.results,
+    )  # fmt: skip
     return time_table(ledger)
 
 
@@ -109,36 +112,37 @@ def localise(
 
 def cut(
     job: Job, inputs: Inputs, setting: str, level: str, name: str, method: Method, n: int
-) -> None:
-    """The first n neurons or 8 n^2 weights of a method, as .npy and .csv."""
+) -> bool:
+    """The first n neurons or 8 n^2 weights of a method; False if they were there before."""
     paths, ledger = job.paths, inputs.ledger
     sources = [(paths.score(setting, level, name), job.step)]
     if method.with_budget is None:
         sources.append((paths.ranking(setting, level, name), job.step))
     else:
         sources += [
-            (paths.extra(setting, "grad_loss"), job.step),
-            (paths.score(setting, "neuron", "vdiff+mean_act"), job.step),
+            (getattr(paths, kind)(setting, *names), job.step)
+            for kind, *names in method.budget_reads
         ]
     task = ledger.task(
         f"{setting}/{level}/{name}/n{n}", inputs=sources, code=(*method.code, ground_truth)
     )
     if task.done:
-        return
+        return False
     with task:
         watch = Stopwatch()
         if method.with_budget is None:
             score = np.load(sources[0][0], mmap_mode="r")
             order = np.load(sources[1][0], mmap_mode="r")
         else:
-            extra, neuron_score = (np.load(path) for path, _ in sources[1:])
-            score = method.with_budget(extra, neuron_score, inputs.d, n)
+            arrays = [np.load(path) for path, _ in sources[1:]]
+            score = method.with_budget(*arrays, inputs.d, n)
             order = ranking.rank_by(score)
             task.save_array(paths.score(setting, level, name, n), score)
         size = n if level == "neuron" else ranking.weight_budget(n, len(score))
         first = np.array(order[:size])
         task.time(f"{level}/{name}", watch.seconds, setting, n)
         save_first(task, paths, setting, level, name, n, first, np.asarray(score[first]), inputs)
+    return True
 
 
 def save_first(
@@ -185,7 +189,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def show(finished: list[tuple[Job, pd.DataFrame]]) -> None:
-    """Print seconds per method and fold."""
-    tables = [table.assign(fold=job.paths.fold) for job, table in finished]
-    whole = pd.concat(tables)[["fold", "method", "settings", "seconds"]]
-    print(whole.to_string(index=False, float_format="{:.3f}".format))
+    """Print seconds per method: in each fold, over its settings, and the mean."""
+    folds = {
+        f"fold {job.paths.fold}": table.set_index("method")["seconds"] for job, table in finished
+    }
+    seconds = pd.DataFrame(folds)
+    if len(folds) > 1:
+        seconds["mean"] = seconds.mean(axis=1)
+    seconds.insert(0, "settings", finished[0][1].set_index("method")["settings"])
+    text = seconds.rename_axis("seconds").reset_index()
+    print(text.to_string(index=False, na_rep="-", float_format="{:.3f}".format))

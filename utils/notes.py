@@ -81,6 +81,12 @@ def partial(scores: pd.DataFrame, folds: list[int]) -> list[tuple[str, str]]:
     ]
 
 
+def too_short(scores: pd.DataFrame, metric: str) -> list[str]:
+    """Rankings that end before the K of a metric."""
+    exists = scores.groupby("method", sort=False)[metric].count()
+    return [method for method, count in exists.items() if not count]
+
+
 def absence(scores: pd.DataFrame, level: str, method: str, folds: list[int]) -> str:
     rows = scores[(scores["level"] == level) & (scores["method"] == method)]
     missing = ", ".join(str(fold) for fold in folds if fold not in set(rows["fold"]))
@@ -110,18 +116,24 @@ def of(tables: FoldTables, metrics: list[str], n_folds: int) -> list[str]:
             statistics.signed_rank_note(len(folds)),
             "The t and the wild cluster bootstrap interval take folds as independent, but folds "
             "share training data: where their results correlate for that reason, only the "
-            "corrected (Nadeau-Bengio) interval still covers. The 95% interval in short tables is "
-            "the corrected one.",
+            "corrected (Nadeau-Bengio) interval still comes close to covering 95%. The 95% "
+            "interval in short tables is the corrected one.",
             f"The family that was declared in advance is {metrics[0]}; the comparisons on "
             f"{', '.join(metrics[1:]) or 'nothing else'} are secondary. p values are Holm-adjusted "
             "within a family.",
         ]
     if len(folds) < n_folds:
         said.append(
-            f"{len(folds)} of the {n_folds} folds of the cross-validation are here; name the "
-            "others with --fold to include them."
+            f"{len(folds)} of the {n_folds} folds of the cross-validation "
+            f"{'is' if len(folds) == 1 else 'are'} here; name the others with --fold to include "
+            "them."
         )
     said += [absence(tables.scores, *key, folds) for key in partial(tables.scores, folds)]
+    short = too_short(tables.scores, metrics[0])
+    if short:
+        said.append(
+            f"{', '.join(short)}: cut before the K of {metrics[0]}, and so without a value there."
+        )
     said.append(
         f"perm p: the largest p of any fold in the neuron-permutation test of the setting 'all' "
         f"({draws:,} relabellings: no p is below {1 / (draws + 1):.2g}), not adjusted for the "

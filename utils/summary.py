@@ -32,6 +32,7 @@ SCORES_TASK = f"{STEP}/scores"
 CONSTANTS = [
     "REFERENCES", "COMPARED_METRICS", "BOOTSTRAP_DRAWS", "N_FOLDS", "SEED", "POSITIVE_PERCENT",
 ]  # fmt: skip
+OF_FOLDS = "provenance of the folds"
 # The modules that decide the summary's content, by name: they are imported when it is made.
 CODE = (
     "across_folds", "bootstrap", "figures", "fold_tables", "latex", "notes", "statistics",
@@ -74,13 +75,15 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
             inputs=list(files),
             constants=CONSTANTS,
             parameters={
-                "provenance of the folds": {record.name: record.digest for record in records},
+                OF_FOLDS: {record.name: record.digest for record in records},
                 "constants of the folds": {record.name: record.constants for record in records},
             },
             code=[ModuleType(f"utils.{name}") for name in CODE],
         )
         if not task.done:
-            before = ledger.content["tasks"].get(task.key, {"outputs": {}})["outputs"]
+            known = ledger.content["tasks"].get(task.key, {"outputs": {}, "recipe": None})
+            before = known["outputs"]
+            announce_other_folds(paths, known["recipe"], records)
             with task:
                 # Imports pingouin, statsmodels, openpyxl and the plots.
                 importlib.import_module("utils.summary_files").write(
@@ -92,6 +95,17 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
     finally:
         lock.release()
     return paths
+
+
+def announce_other_folds(
+    paths: SummaryPaths, recipe: dict[str, Any] | None, records: list[FoldRecord]
+) -> None:
+    """Say so where a summary of folds that are not named now is about to be replaced."""
+    before = (recipe or {"constants": {}})["constants"].get(OF_FOLDS, {})
+    gone = sorted(set(before) - {record.name for record in records})
+    if gone:
+        print(f"{paths.results} was of {', '.join(sorted(before))}: replaced, without {gone[0]}"
+              f"{' and more' if len(gone) > 1 else ''}")  # fmt: skip
 
 
 def fold_files(folds: list[FoldPaths]) -> dict[str, Callable[[HashCache], str]]:

@@ -37,7 +37,9 @@ class Method:
     per_setting : False if the setting's samples do not matter; it then stands under `all` alone.
     constants : names of the constants (utils.constants) that its numbers depend on.
     with_budget : for a method whose scores, and not only their first entries,
-        depend on n: (extras and neuron scores it reads, n) -> scores (N,).
+        depend on n: (arrays of `budget_reads`, d, n) -> scores (N,).
+    budget_reads : what it reads of its setting, as names of a method of FoldPaths
+        and that method's arguments.
     """
 
     level: str
@@ -46,7 +48,8 @@ class Method:
     code: tuple[ModuleType, ...]
     per_setting: bool = True
     constants: tuple[str, ...] = ()
-    with_budget: Callable[[np.ndarray, np.ndarray, int, int], np.ndarray] | None = None
+    with_budget: Callable[..., np.ndarray] | None = None
+    budget_reads: tuple[tuple[str, ...], ...] = ()
 
 
 def ig(evidence: Evidence) -> Scores:
@@ -144,5 +147,6 @@ METHODS: dict[tuple[str, str], Method] = {
         vdiff_mean_act_grad,
         (*COMMON, gradients, variance),
         with_budget=variance.neuron_and_gradient,
+        budget_reads=(("extra", "grad_loss"), ("score", "neuron", "vdiff+mean_act")),
     ),
 }
