@@ -370,6 +370,17 @@ def test_few_folds_say_what_is_left_out(jobs, patched, count):
         assert list(paths.results.glob("figures/critical*"))
 
 
+def test_a_summary_of_more_folds_is_not_replaced_without_a_word(jobs, patched, capsys):
+    summary.summarise(jobs[:3], False)
+    summary.summarise(jobs[:3], False)
+    assert "replaced" not in capsys.readouterr().out
+    summary.summarise(jobs[:1], False)
+    said = capsys.readouterr().out
+    assert "was of digits_fold0, digits_fold1, digits_fold2: replaced" in said
+    summary.summarise(jobs[:2], False)
+    assert "replaced" not in capsys.readouterr().out  # more folds than before: nothing is lost
+
+
 def test_the_same_inputs_give_the_same_bytes_and_are_kept(jobs, patched):
     paths = summary.summarise(jobs[:2], False)
     first = contents(paths.results)

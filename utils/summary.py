@@ -104,8 +104,8 @@ def announce_other_folds(
     before = (recipe or {"constants": {}})["constants"].get(OF_FOLDS, {})
     gone = sorted(set(before) - {record.name for record in records})
     if gone:
-        print(f"{paths.results} was of {', '.join(sorted(before))}: replaced, without {gone[0]}"
-              f"{' and more' if len(gone) > 1 else ''}")  # fmt: skip
+        was, lost = ", ".join(sorted(before)), ", ".join(gone)
+        print(f"{paths.results} was of {was}: replaced by one without {lost}")
 
 
 def fold_files(folds: list[FoldPaths]) -> dict[str, Callable[[HashCache], str]]:
