@@ -52,7 +52,7 @@ def test_no_two_highlighted_methods_of_a_level_look_alike():
     assert len(bright) == most == len({(b.color, b.dash) for b in bright})
     assert len({b.marker for b in bright}) == len(bright)  # apart in grey, too
     assert [line.highlighted for line in weights] == [True] * most + [False] * 4
-    entries = drawing.legend_entries(lines, WEIGHT, {})
+    entries = drawing.legend_entries(lines, WEIGHT, {}, "1col")
     assert [entry.get_label() for entry in entries][-1] == "4 other methods"
 
 
@@ -76,9 +76,10 @@ def test_a_users_method_is_never_grey():
 
 def test_long_names_are_cut_in_their_middle():
     name = "a_score_that_somebody_gave_a_very_long_name"
-    assert len(drawing.label(WEIGHT, name)) <= drawing.LONGEST_LABEL
-    assert drawing.label(WEIGHT, name).startswith("a_score") and "…" in drawing.label(WEIGHT, name)
-    assert drawing.label(LIFTED, "ig") == "ig *"
+    for width, longest in drawing.LONGEST_LABEL.items():
+        short = drawing.label(WEIGHT, name, width)
+        assert len(short) <= longest and short.startswith("a_score") and short.endswith("g_name")
+    assert drawing.label(LIFTED, "ig", "1col") == "ig *"
 
 
 @pytest.mark.parametrize("width", drawing.WIDTHS)
@@ -177,7 +178,7 @@ def test_time_is_against_the_primary_metric(made, ranked):
 @pytest.mark.parametrize("width", drawing.WIDTHS)
 def test_critical_difference_diagram(made, ranked, width):
     tables, _ = made
-    table = drawing.rank_table(tables.scores, ranked, "lift@5%")
+    table = drawing.rank_table(tables.scores, ranked, "lift@5%", width)
     assert comparison.RANDOM_EXPECTED in table.columns and "neuron oracle" not in table.columns
     assert "P" not in table.columns  # not in every fold
     figure = drawing.critical_difference(table, "lift@5%", width)
@@ -212,6 +213,25 @@ def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
             content = figures.render(figure, "pdf")
             assert b"/FontFile2" in content and b"/Type3" not in content
     assert len(names) == 12 == len(set(names))
+
+
+def test_nothing_is_printed_outside_the_page(made):
+    """With the longest names: a legend or a label beyond the edge would be cut off."""
+    long = {"A": "W" * 10 + "_the_longest_name_of_all" * 2, "B": "vdiff+mean_act+grad_loss (n=24)"}
+    tables, summary = made
+    renamed = {
+        name: table.replace({"method": long}) if "method" in table else table
+        for name, table in vars(tables).items()
+        if isinstance(table, pd.DataFrame)
+    }
+    named = fold_tables.FoldTables(ds="digits", folds=tables.folds, **renamed)
+    summary = summary.replace({"method": long})
+    seconds = {(WEIGHT, long["A"]): 1.0, ("neuron", "=H_1%"): 0.01}
+    for name, width, figure in drawing.every_figure(named, summary, seconds, "lift@5%", 5):
+        figure.draw_without_rendering()
+        drawn, (wide, high) = figure.get_tightbbox(), figure.get_size_inches()
+        over = max(-drawn.x0, -drawn.y0, drawn.x1 - wide, drawn.y1 - high)
+        assert over < 0.02, f"{name} {width}: {over:.2f} inches beyond the edge"
 
 
 def test_one_fold_has_no_band_and_no_ranks(made):

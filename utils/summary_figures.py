@@ -37,8 +37,7 @@ from utils.methods import METHODS
 WIDTHS = {"1col": 3.5, "2col": 7.16}
 MOST_LABELS = 24
 # Longer names are cut in their middle, so that they leave room for the picture.
-LONGEST_LABEL = 34
-LONGEST_IN_DIAGRAM = {"1col": 24, "2col": LONGEST_LABEL}
+LONGEST_LABEL = {"1col": 24, "2col": 34}
 # Points: nothing is printed smaller, at the width of one column either.
 SMALL = {"1col": 6, "2col": 6.5}
 # More settings than this leave no room for numbers in the cells of one column.
@@ -113,7 +112,7 @@ def every_figure(
         yield "locations", width, locations(tables.locations, ranked, percent, width)
         if any(np.isfinite(seconds_of(*key, seconds)) for key in ranked):
             yield "time", width, time_against(tables.scores, ranked, lines, seconds, primary, width)
-        diagram = rank_table(tables.scores, ranked, primary, LONGEST_IN_DIAGRAM[width])
+        diagram = rank_table(tables.scores, ranked, primary, width)
         if diagram.shape[0] > 1 and diagram.shape[1] > 1:
             yield "critical_difference", width, critical_difference(diagram, primary, width)
 
@@ -149,9 +148,9 @@ def assign_lines(ranked: list[tuple[str, str]]) -> dict[tuple[str, str], Line]:
     return {key: lines[key] for key in ranked}
 
 
-def label(level: str, method: str, longest: int = LONGEST_LABEL) -> str:
-    half = (longest - 1) // 2
-    short = method if len(method) <= longest else f"{method[:half]}…{method[-half:]}"
+def label(level: str, method: str, width: str) -> str:
+    half = (LONGEST_LABEL[width] - 1) // 2
+    short = method if len(method) <= LONGEST_LABEL[width] else f"{method[:half]}…{method[-half:]}"
     return f"{short} *" if level == LIFTED and method != ORACLE else short
 
 
@@ -185,7 +184,7 @@ def draw_band(axes: Axes, x: np.ndarray, values: np.ndarray, line: Line, every: 
 
 
 def legend_entries(
-    lines: dict[tuple[str, str], Line], level: str, extra: dict[str, Line2D]
+    lines: dict[tuple[str, str], Line], level: str, extra: dict[str, Line2D], width: str
 ) -> list[Line2D]:
     """Handles for the methods of a level that stand out, then `extra`."""
     found = []
@@ -198,7 +197,8 @@ def legend_entries(
             continue
         found.append(
             Line2D([], [], color=line.color, linestyle=line.dash, marker=line.marker,
-                   markersize=3.5, markeredgewidth=0, linewidth=1.1, label=label(at, method))
+                   markersize=3.5, markeredgewidth=0, linewidth=1.1,
+                   label=label(at, method, width))
         )  # fmt: skip
     if grey:
         found.append(
@@ -235,7 +235,7 @@ def metrics_at_k(means: pd.DataFrame, lines: dict[tuple[str, str], Line], width:
     with matplotlib.rc_context(STYLE):
         if wide:
             figure = new_figure(width, 1.75 * len(groups) + 0.1)
-            cells = figure.add_gridspec(len(groups), 5, width_ratios=[1, 1, 1, 1, 1.35])
+            cells = figure.add_gridspec(len(groups), 5, width_ratios=[1, 1, 1, 1, 1.75])
         else:
             figure = new_figure(width, 3.9 * len(groups))
             cells = figure.add_gridspec(
@@ -250,7 +250,7 @@ def metrics_at_k(means: pd.DataFrame, lines: dict[tuple[str, str], Line], width:
                     axes.set_ylabel(SHORT_GROUPS[level], fontsize=7)
                 if (wide and row == len(groups) - 1) or (not wide and i > 1):
                     axes.set_xlabel("K (% of the weights)", fontsize=7)
-            entries = legend_entries(lines, level, chance)
+            entries = legend_entries(lines, level, chance, width)
             legend_cell = cells[row, 4] if wide else cells[3 * row + 2, :]
             title = None if wide else GROUPS[level]
             draw_legend(figure, legend_cell, entries, 1 if wide else 2, title)
@@ -320,7 +320,7 @@ def cumulative_gain(curves: pd.DataFrame, lines: dict[tuple[str, str], Line], wi
         count = len(groups)
         if wide:
             figure = new_figure(width, 2.3 * count)
-            cells = figure.add_gridspec(count, 3, width_ratios=[1, 1, 0.72])
+            cells = figure.add_gridspec(count, 3, width_ratios=[1, 1, 0.85])
         else:
             figure = new_figure(width, 3.1 * count)
             cells = figure.add_gridspec(2 * count, 2, height_ratios=[1, 0.62] * count)
@@ -329,7 +329,7 @@ def cumulative_gain(curves: pd.DataFrame, lines: dict[tuple[str, str], Line], wi
             draw_gain(figure.add_subplot(cells[row, 0]), curves, lines, level)
             draw_relative_gain(figure.add_subplot(cells[row, 1]), curves, lines, level)
             legend_cell = cells[row, 2] if wide else cells[row + 1, :]
-            entries = legend_entries(lines, level, extra)
+            entries = legend_entries(lines, level, extra, width)
             title = f"{SHORT_GROUPS[level]}"
             draw_legend(figure, legend_cell, entries, 1 if wide else 2, title)
     return figure
@@ -396,7 +396,7 @@ def setting_heat_map(
             range(len(settings)), settings, rotation=40 if wide else 90, ha="right", fontsize=size,
             va="top" if wide else "center", rotation_mode="anchor",
         )  # fmt: skip
-        axes.set_yticks(range(len(shown)), [label(*key) for key in shown], fontsize=size)
+        axes.set_yticks(range(len(shown)), [label(*key, width) for key in shown], fontsize=size)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=25, pad=0.01)
@@ -453,14 +453,14 @@ def rank_table(
     scores: pd.DataFrame,
     ranked: list[tuple[str, str]],
     primary: str,
-    longest: int = LONGEST_LABEL,
+    width: str,
 ) -> pd.DataFrame:
     """Folds x methods of fold means, for those that every fold has; with chance."""
     means = scores.groupby(["fold", "level", "method"])[primary].mean().unstack(["level", "method"])
     keys = [key for key in ranked if not is_reference_only(key[1])]
     keys.append((WEIGHT, RANDOM_EXPECTED))
     table = means[keys].dropna(axis=1)
-    table.columns = [label(*key, longest) for key in table.columns]
+    table.columns = [label(*key, width) for key in table.columns]
     return table
 
 
@@ -555,7 +555,7 @@ def locations(
             axes.set_title(matrix, fontsize=size + 1)
             axes.tick_params(labelsize=size, length=2)
             axes.spines[:].set_visible(False)
-        grid[0].set_yticks(range(len(keys)), [label(*key) for key in keys], fontsize=size)
+        grid[0].set_yticks(range(len(keys)), [label(*key, width) for key in keys], fontsize=size)
         figure.supxlabel("neurons, by the ground truth's top weights in them (%)", fontsize=size)
         bar = figure.colorbar(image, ax=grid, shrink=0.9, aspect=25, pad=0.01)
         ticks = [-3, -1, 0, 1, 3, 5]
@@ -600,7 +600,7 @@ def time_against(
             if line.highlighted:
                 handles.append(
                     Line2D([], [], color=line.color, marker=line.marker, linestyle="",
-                           markersize=4.5, label=label(*key), markerfacecolor=fill)
+                           markersize=4.5, label=label(*key, width), markerfacecolor=fill)
                 )  # fmt: skip
         axes.set_xscale("log")
         if len(timed) < len(shown):
