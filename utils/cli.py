@@ -4,11 +4,11 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from filelock import FileLock, Timeout
 
@@ -181,16 +181,38 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-class Terminal(logging.StreamHandler):
-    """Standard output; a reader that has gone away, like `head`, does not stop the work."""
+class PatientOutput:
+    """Standard output that goes on when its reader, like `head`, has gone away."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        with self._into_nothing_if_broken():
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._into_nothing_if_broken():
+            self.stream.flush()
+
+    @contextmanager
+    def _into_nothing_if_broken(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+
+class LogFile(logging.FileHandler):
+    """A log that loses lines on a full disk, and leaves the complaint to the results."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
-
-
-class LogFile(Terminal, logging.FileHandler):
-    """A log that loses lines on a full disk, and leaves the complaint to the results."""
 
     def close(self) -> None:
         with suppress(OSError):
@@ -206,7 +228,7 @@ def open_log(path: Path) -> logging.Logger:
     if not is_main_process():
         log.addHandler(logging.NullHandler())
         return log
-    terminal = Terminal(sys.stdout)
+    terminal = logging.StreamHandler(sys.stdout)
     terminal.setFormatter(logging.Formatter("%(message)s"))
     terminal.setLevel(logging.INFO)
     log.addHandler(terminal)
@@ -258,6 +280,7 @@ def run(
     to exist before anything starts.
     """
     fix_order_of_sums()
+    sys.stdout = PatientOutput(sys.stdout)
     try:
         check_constants()
         args = parse_arguments(step, description, add_options)
@@ -266,31 +289,9 @@ def run(
         folds = [FoldPaths(args.root, args.ds, fold) for fold in args.fold]
         for paths in folds:
             require_inputs(paths, needs)
-        finished = []
-        for paths in folds:
-            lock = lock_fold(paths) if is_main_process() else FileLock(paths.lock)
-            try:
-                log = open_log(paths.log(step))
-                try:
-                    if is_main_process():
-                        storage.remove_temporaries(paths.results)
-                    log.info("exp-fl-5-%d.py: %s", step, paths.name)
-                    job = Job(step, paths, args, values, log)
-                    finished.append((job, work(job)))
-                except UserError as error:
-                    log.handlers[-1].handle(
-                        log.makeRecord(log.name, logging.ERROR, "", 0, str(error), (), None)
-                    )
-                    raise
-                finally:
-                    close_log(log)
-            finally:
-                lock.release()
+        finished = [run_fold(step, paths, args, values, work) for paths in folds]
         if after and is_main_process():
             after(finished)
-        sys.stdout.flush()
-    except BrokenPipeError:  # everything is written; only the reader has gone away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UserError as error:
         sys.stdout.flush()
         print(f"exp-fl-5-{step}.py: {' '.join(str(error).split())}", file=sys.stderr)
@@ -299,6 +300,34 @@ def run(
         print(f"exp-fl-5-{step}.py: interrupted; run it again to go on", file=sys.stderr)
         raise SystemExit(DEFECT) from None
     raise SystemExit(0)
+
+
+def run_fold(
+    step: int,
+    paths: FoldPaths,
+    args: argparse.Namespace,
+    values: dict[str, Any],
+    work: Callable[[Job], Any],
+) -> tuple[Job, Any]:
+    """Run `work` on one fold under its lock and with its log; the job and what came out."""
+    lock = lock_fold(paths) if is_main_process() else FileLock(paths.lock)
+    try:
+        log = open_log(paths.log(step))
+        try:
+            if is_main_process():
+                storage.remove_temporaries(paths.results)
+            log.info("exp-fl-5-%d.py: %s", step, paths.name)
+            job = Job(step, paths, args, values, log)
+            return job, work(job)
+        except UserError as error:
+            log.handlers[-1].handle(
+                log.makeRecord(log.name, logging.ERROR, "", 0, str(error), (), None)
+            )
+            raise
+        finally:
+            close_log(log)
+    finally:
+        lock.release()
 
 
 def require_inputs(paths: FoldPaths, needs: tuple[str, ...]) -> None:
