@@ -21,7 +21,7 @@ def work(job: cli.Job) -> dict[str, float]:
         "ground_truth",
         inputs=[M1_FFN, M2_FFN],
         constants=["POSITIVE_PERCENT"],
-        code=[ground_truth, ranking, figures],
+        code=[ground_truth, ranking, figures, checkpoints],
     )
     if task.done:
         job.log.info("ground_truth/ is up to date: kept")
@@ -69,7 +69,7 @@ def write_top(job: cli.Job, inputs: Inputs, n: int) -> None:
     task = inputs.ledger.task(
         f"ground_truth/n{n}",
         inputs=[M1_FFN, M2_FFN, (paths.truth_ranking, STEP)],
-        code=[ground_truth, ranking],
+        code=[ground_truth, ranking, checkpoints],
     )
     if task.done:
         return

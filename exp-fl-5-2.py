@@ -30,7 +30,7 @@ def work(job: cli.Job) -> pd.DataFrame:
             (paths.cache("labels"), states.CACHE_STEP),
         ],
         constants=["TOP_RANKS", "MIN_SAMPLES"],
-        code=[misclassification],
+        code=[misclassification, folds],
     )
     if task.done:
         job.log.info("misclf_info/ is up to date: kept")

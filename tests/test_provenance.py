@@ -274,6 +274,60 @@ def test_a_whole_folder_of_another_fold_is_not_taken(server, root, tmp_path):
     assert all(redone[step] for step in (1, 2, 4, 5, 6, 7))
 
 
+def test_results_of_another_fold_number_are_refused(server, root):
+    """The seed of a fold is SEED + its number: what was drawn for fold 0 is not fold 1's."""
+    for folder in ("dataset", "exp-fl-5"):
+        shutil.copytree(root / folder / NAME, root / folder / "digits_fold1")
+    shutil.copytree(root / TRAINING, root / "out_vit_digits_fold1")
+    for step in STEPS:
+        done = server.run(step, root, "--fold", "1", summary=False, constants=pipeline.QUICK)
+        refused(done, "was made as fold 0 of digits", "move the folder away")
+
+
+def test_the_hash_of_an_ffn_does_not_depend_on_its_history(server, root):
+    """M2's weights were replaced once; with the memory of hashes gone nothing is out of date."""
+    model = pipeline.make_model()
+    pipeline.nudge(model, 8)
+    model.save_pretrained(root / "other")
+    shutil.copy(root / "other" / "model.safetensors", root / M2 / "model.safetensors")
+    assert rerun(server, root)[1]
+    (root / RESULTS / ".hashes.json").unlink()
+    assert rerun(server, root) == NOTHING
+
+
+def test_every_part_of_a_method_is_on_record(root):
+    tasks = json.loads((root / RESULTS / "provenance.json").read_text())["tasks"]
+    code = tasks["5/all/weight/bl"]["recipe"]["code"]
+    assert {
+        "utils.methods:bl", "utils.methods.evidence", "utils.methods.arachne",
+        "utils.localisation:localise", "utils.tail",
+    } <= set(code)  # fmt: skip
+    assert "utils.checkpoints" in tasks["1/ground_truth"]["recipe"]["code"]
+    assert {"utils.forward", "utils.folds"} <= set(tasks["3/forward_pass"]["recipe"]["code"])
+    assert "utils.evaluation:evaluate_source" in tasks["7/scores"]["recipe"]["code"]
+    assert "gone" not in {digest for task in tasks.values() for digest in task["recipe"]["code"]}
+
+
+def test_one_function_is_hashed_apart_from_its_neighbours(tmp_path):
+    path = tmp_path / "m.py"
+    path.write_text("def a():\n    return 1\n\ndef b():\n    return 2\n")
+    a, b = provenance.hash_source(path, "a"), provenance.hash_source(path, "b")
+    path.write_text("def a():\n    'said'\n    return 1  # one\n\ndef b():\n    return 3\n")
+    assert provenance.hash_source(path, "b") != b
+    path.write_text("def a():\n    return 1\n\ndef c(): pass\n")
+    assert provenance.hash_source(path, "a") == a != provenance.hash_source(path, "gone")
+
+
+def test_a_users_score_from_before_a_new_m1_is_pointed_at(server, root):
+    mine = root / RESULTS / "all" / "neuron_mine_score.npy"
+    np.save(mine, np.arange(pipeline.SIZES["intermediate_size"], dtype=np.float32))
+    words = "as it was when the ground truth was another one"
+    assert words not in run_stage(server, 7, root).stdout
+    new_m1(root)
+    rerun(server, root, (1, 2, 3, 4, 5, 6))
+    assert words in run_stage(server, 7, root).stdout
+
+
 def test_an_edited_record_is_not_believed(server, root, stages):
     path = root / RESULTS / "provenance.json"
     content = json.loads(path.read_text())

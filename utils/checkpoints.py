@@ -88,6 +88,12 @@ def read_config(checkpoint: Path) -> dict:
         value = config.get(name)
         if type(value) is not int or value < 1:
             raise UserError(f"{path}: {name} is {value!r}; copy the checkpoint again")
+    heads = config.get("num_attention_heads", 1)
+    if type(heads) is not int or heads < 1 or config["hidden_size"] % heads:
+        raise UserError(f"{path}: num_attention_heads is {heads!r}; copy the checkpoint again")
+    eps = config.get("layer_norm_eps", 1e-12)
+    if type(eps) not in (int, float) or not 0 <= eps < 1:
+        raise UserError(f"{path}: layer_norm_eps is {eps!r}; copy the checkpoint again")
     return config
 
 
@@ -101,6 +107,8 @@ def weight_files(checkpoint: Path) -> list[Path]:
             try:
                 shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
                 files = sorted(checkpoint / Path(shard).name for shard in shards)
+                if {file.name for file in files} != shards:
+                    raise ValueError("it names files outside the folder")
             except (ValueError, LookupError, AttributeError, TypeError) as error:
                 raise UserError(
                     f"{index} is not readable ({error}); copy the checkpoint again"
@@ -245,14 +253,14 @@ def _refuse_repair(tensors: dict, checkpoint: Path) -> None:
 def hash_ffn(checkpoint: Path, hashes: provenance.HashCache) -> str:
     """Content hash of the two FFN matrices, remembered while the weight files stay the same."""
 
-    def compute(_: Path) -> str:
+    def compute() -> str:
         w_bef, w_aft = read_ffn(checkpoint)
         return provenance.hash_bytes(w_bef.tobytes(), w_aft.tobytes())
 
+    # Another way of reading them would find another FFN in the same files.
+    kind = f"ffn read by {provenance.hash_source(Path(__file__))[:16]}"
     files = [*weight_files(checkpoint), checkpoint / "config.json"]
-    return provenance.hash_bytes(
-        *(hashes.get(file, "ffn", compute).encode() for file in files if file.is_file())
-    )
+    return hashes.get_together([file for file in files if file.exists()], kind, compute)
 
 
 def hash_checkpoint(checkpoint: Path, hashes: provenance.HashCache) -> str:

@@ -41,8 +41,9 @@ RANDOM, ORACLE = "random", "oracle"
 # Names of rows that are no files; a user's file of that name could not be told from them.
 RESERVED = (
     RANDOM, comparison.RANDOM_EXPECTED, comparison.RANDOM_SAMPLED, fold_tables.ORACLE,
+    details.IDEAL, details.TRUTH,
 )  # fmt: skip
-CODE: tuple[ModuleType, ...] = (comparison, metrics, nulls, ranking)
+CODE: tuple[ModuleType, ...] = (comparison, details, metrics, nulls, ranking)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def user_sources(paths: FoldPaths, settings: list[str]) -> Iterator[Source]:
                 continue
             level, name = found
             taken = found in METHODS or found == (NEURON, ORACLE) or name in RESERVED
-            if taken or name.startswith("random (stratified"):
+            if taken or re.search(r"^random \(stratified|\(n=\d+\)$", name):
                 raise UserError(
                     f"{path} has a name that step 7 uses for a ranking of its own; "
                     f"rename it to {level}_<another name>_score.npy, or take it away"
@@ -222,7 +223,7 @@ def write_random(job: Job, inputs: Inputs) -> None:
             f"{ALL}/{level}/{RANDOM}",
             constants=["SEED"],
             parameters={"size": size},
-            code=[ranking],
+            code=[ranking, random_scores],
         )
         if task.done:
             continue
@@ -300,7 +301,7 @@ def evaluate_fold(job: Job, inputs: Inputs) -> None:
         ],
         constants=["POSITIVE_PERCENT", "K_PERCENTS", "WITH_KENDALL", "SEED"],
         parameters={"budgets": ns},
-        code=(*CODE, ground_truth),
+        code=(*CODE, ground_truth, evaluate_source, random_rows, finish),
     )
     read = cache(lambda: read_truth(job, inputs, ns))
     oracle = Source(
@@ -317,7 +318,7 @@ def evaluate_fold(job: Job, inputs: Inputs) -> None:
             len(settings),
             paths.abs_diff,
         )
-        report_users(job, sources, settings, read())
+        report_users(job, ledger, sources, settings, read())
     write_oracle(job, inputs, read)
     if not done:
         write_scores(job, task, [*sources, oracle], settings, read(), ns)
@@ -372,7 +373,7 @@ def write_permutations(
         inputs=[(paths.abs_diff, TRUTH_STEP), *(path for s in sources for path in s.inputs)],
         constants=["POSITIVE_PERCENT", "K_PERCENTS", "SEED", "PERMUTATION_DRAWS"],
         parameters={"budgets": ns},
-        code=(*CODE, details, permutation),
+        code=(*CODE, permutation),
     )
     if task.done:
         return
@@ -420,7 +421,7 @@ def write_curves(
         inputs=[(paths.abs_diff, TRUTH_STEP), *(path for s in sources for path in s.inputs)],
         constants=["POSITIVE_PERCENT", "K_PERCENTS"],
         parameters={"budgets": ns},
-        code=(*CODE, details),
+        code=CODE,
     )
     if task.done:
         return
@@ -500,7 +501,18 @@ def finish(job: Job, truth: FoldTruth, rows: list[dict], settings: list[str]) ->
     )
 
 
-def report_users(job: Job, sources: list[Source], settings: list[str], truth: FoldTruth) -> None:
+def from_another_truth(ledger: Ledger, source: Source) -> bool:
+    """Whether a user's file was compared with another ground truth before, and is as it was."""
+    known = ledger.content["tasks"].get(f"{STEP}/scores", {"recipe": {"inputs": {}}})
+    before = known["recipe"]["inputs"]
+    names = [ledger.relative(path) for path in (source.score, ledger.paths.abs_diff)]
+    now = [ledger.hashes.get(path) for path in (source.score, ledger.paths.abs_diff)]
+    return before.get(names[0]) == now[0] and before.get(names[1], now[1]) != now[1]
+
+
+def report_users(
+    job: Job, ledger: Ledger, sources: list[Source], settings: list[str], truth: FoldTruth
+) -> None:
     """Check every file before any is compared, and say in one line what is odd about a user's."""
     for path in (path for setting in settings for path in job.paths.user_scores(setting)):
         if comparison.user_method(path) is None:
@@ -516,6 +528,11 @@ def report_users(job: Job, sources: list[Source], settings: list[str], truth: Fo
             job.log.warning(
                 "%s is constant: it ranks nothing, its values are those of chance and its "
                 "correlations do not exist", source.score,
+            )  # fmt: skip
+        if from_another_truth(ledger, source):
+            job.log.warning(
+                "%s is as it was when the ground truth was another one: make it again if it was "
+                "made from the old M1", source.score,
             )  # fmt: skip
         found.setdefault((source.level, source.method), []).append(source.setting)
     for (level, method), where in found.items():

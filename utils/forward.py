@@ -4,6 +4,7 @@ Steps 2 and 3 both need it and both come here; whichever is first makes the cach
 """
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from transformers import ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
-from utils import folds, images, states, storage, tail
+from utils import checkpoints, folds, images, states, storage, tail
 from utils.cli import Job
 from utils.constants import PROFILES
 from utils.devices import pick_device
@@ -60,6 +61,9 @@ def load_model(checkpoint: Path) -> ViTForImageClassification:
             f"{checkpoint} lacks the weights {sorted(info['missing_keys'])[0]} and maybe more; "
             "it is not a whole ViT classifier"
         )
+    # What comes out is read by name, and nothing but the logits is asked for.
+    model.config.return_dict = True
+    model.config.output_hidden_states = model.config.output_attentions = False
     return model.eval()
 
 
@@ -144,7 +148,7 @@ def plan_forward_pass(inputs: Inputs) -> Task:
         "forward_pass",
         inputs=[M1, REPAIR],
         constants=["INFERENCE_PRECISION", "image_column", "label_column"],
-        code=(states, tail, images),
+        code=(states, tail, images, checkpoints, folds, ModuleType(__name__)),
         step=CACHE_STEP,
     )
 

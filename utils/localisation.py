@@ -89,7 +89,7 @@ def localise(
         f"{setting}/{level}/{name}",
         inputs=[M1, *cache_inputs(paths), *samples],
         constants=method.constants,
-        code=method.code,
+        code=(*method.code, method.function, localise),
     )  # fmt: skip
     if task.done:
         return False
@@ -124,7 +124,9 @@ def cut(
             for kind, *names in method.budget_reads
         ]
     task = ledger.task(
-        f"{setting}/{level}/{name}/n{n}", inputs=sources, code=(*method.code, ground_truth)
+        f"{setting}/{level}/{name}/n{n}",
+        inputs=sources,
+        code=(*method.code, ground_truth, cut, save_first),
     )
     if task.done:
         return False

@@ -47,9 +47,21 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hash_source(path: Path) -> str:
-    """Hash what a module does: comments, layout and docstrings do not count."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def hash_source(path: Path, function: str | None = None) -> str:
+    """Hash what a module, or one function of it, does.
+
+    Comments, layout and docstrings do not count.
+    """
+    tree: ast.AST = ast.parse(path.read_text(encoding="utf-8"))
+    if function is not None:
+        tree = next(
+            (
+                node
+                for node in ast.walk(tree)
+                if isinstance(node, ast.FunctionDef) and node.name == function
+            ),
+            ast.Module([], []),
+        )
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (
@@ -61,6 +73,11 @@ def hash_source(path: Path) -> str:
         ):
             body[0].value.value = ""
     return hash_bytes(ast.dump(tree).encode())
+
+
+def code_name(code: ModuleType | Callable[..., Any]) -> str:
+    """A module by its name, a function as `module:name`."""
+    return code.__name__ if isinstance(code, ModuleType) else f"{code.__module__}:{code.__name__}"
 
 
 class HashCache:
@@ -97,6 +114,20 @@ class HashCache:
                 self.changed = True
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+        return entry[-1]
+
+    def get_together(self, paths: list[Path], kind: str, compute: Callable[[], str]) -> str:
+        """`compute()`, from memory while the stat of every one of `paths` is unchanged."""
+        try:
+            key = f"{kind}:{'|'.join(os.path.realpath(path) for path in paths)}"
+            before = [number for path in paths for number in self._stat(path)]
+            entry = self.known.get(key)
+            if not (isinstance(entry, list) and entry[:-1] == before):
+                entry = [*before, compute()]
+                self.known[key] = entry
+                self.changed = True
+        except OSError as error:
+            raise UserError(f"{paths[0]} cannot be read: {error.strerror or error}") from None
         return entry[-1]
 
     def put(self, path: Path, digest: str) -> None:
@@ -153,6 +184,11 @@ class Ledger:
             raise UserError(
                 f"{self.paths.provenance} is not readable; move it away and run from step 1 again"
             )
+        if [content.get("ds"), content.get("fold")] != [self.paths.ds, self.paths.fold]:
+            raise UserError(
+                f"{self.paths.results} was made as fold {content.get('fold')} of "
+                f"{content.get('ds')}, whose seed is another one; move the folder away"
+            )
         return content
 
     def relative(self, path: Path) -> str:
@@ -166,11 +202,15 @@ class Ledger:
             self._external_hashes[name] = self.externals[name](self.hashes)
         return self._external_hashes[name]
 
-    def source(self, module: str) -> str:
-        if module not in self._source_hashes:
-            path = REPOSITORY / (module.replace(".", "/") + ".py")
-            self._source_hashes[module] = hash_source(path) if path.is_file() else "gone"
-        return self._source_hashes[module]
+    def source(self, code: str) -> str:
+        """Hash of the code called `code_name(...)`."""
+        if code not in self._source_hashes:
+            module, _, function = code.partition(":")
+            folder = REPOSITORY / module.replace(".", "/")
+            path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+            found = hash_source(path, function or None) if path.is_file() else "gone"
+            self._source_hashes[code] = found
+        return self._source_hashes[code]
 
     def producer(self, name: str) -> str | None:
         """Key of the task that made the result `name`, or None."""
@@ -247,7 +287,7 @@ class Ledger:
         inputs: Iterable[str | Path | tuple[Path, int]] = (),
         constants: Iterable[str] = (),
         parameters: dict[str, Any] | None = None,
-        code: Iterable[ModuleType] = (),
+        code: Iterable[ModuleType | Callable[..., Any]] = (),
         step: int | None = None,
     ) -> "Task":
         """Plan a task of this step, or of `step` where two steps share it.
@@ -258,7 +298,7 @@ class Ledger:
             the path of a file in the result folder that the user put there.
         constants : names of the constants that matter to it.
         parameters : further values that matter to it, of this call alone.
-        code : the modules that decide its numbers.
+        code : the modules and single functions that decide its numbers.
         """
         hashed = {}
         for item in inputs:
@@ -272,7 +312,7 @@ class Ledger:
         recipe = {
             "inputs": hashed,
             "constants": json.loads(json.dumps(values | (parameters or {}))),
-            "code": {module.__name__: self.source(module.__name__) for module in code},
+            "code": {name: self.source(name) for name in map(code_name, code)},
         }
         task = Task(self, self.step if step is None else step, name, recipe)
         self._planned.add(task.key)

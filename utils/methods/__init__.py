@@ -12,6 +12,7 @@ import numpy as np
 
 from utils import ranking, states, tail
 from utils.methods import arachne, baselines, gradients, integrated_gradients, variance
+from utils.methods import evidence as shared_evidence
 from utils.methods.evidence import Evidence
 
 
@@ -99,7 +100,32 @@ def vdiff_mean_act_grad(evidence: Evidence) -> Scores:
     return Scores(score, extras={"grad_loss": evidence.grad_loss})
 
 
-COMMON = (states, tail, ranking)
+def grad_loss(evidence: Evidence) -> Scores:
+    return Scores(np.abs(evidence.grad_loss))
+
+
+def forward_impact(evidence: Evidence) -> Scores:
+    return Scores(evidence.impact)
+
+
+def magnitude(evidence: Evidence) -> Scores:
+    return Scores(baselines.weight_magnitude(evidence.tail))
+
+
+def wanda(evidence: Evidence) -> Scores:
+    return Scores(baselines.wanda(evidence.tail, evidence.states, evidence.everyone))
+
+
+def mean_act(evidence: Evidence) -> Scores:
+    return Scores(evidence.mean_act)
+
+
+def act_variance(evidence: Evidence) -> Scores:
+    return Scores(baselines.activation_variance(evidence.states.a, evidence.neg, evidence.mean_act))
+
+
+# Behind every method; its own function is recorded with it (utils.localisation).
+COMMON = (states, tail, ranking, shared_evidence)
 
 METHODS: dict[tuple[str, str], Method] = {
     ("neuron", "ig"): Method(
@@ -111,31 +137,29 @@ METHODS: dict[tuple[str, str], Method] = {
         constants=("IG_POINTS",),
     ),
     ("weight", "bl"): Method("weight", 5, bl, (*COMMON, gradients, arachne), constants=("SEED",)),
-    ("weight", "grad_loss"): Method(
-        "weight", 5, lambda e: Scores(np.abs(e.grad_loss)), (*COMMON, gradients)
-    ),
+    ("weight", "grad_loss"): Method("weight", 5, grad_loss, (*COMMON, gradients)),
     ("weight", "forward_impact"): Method(
-        "weight", 5, lambda e: Scores(e.impact), (*COMMON, gradients, arachne)
+        "weight", 5, forward_impact, (*COMMON, gradients, arachne)
     ),
     ("weight", "magnitude"): Method(
         "weight",
         5,
-        lambda e: Scores(baselines.weight_magnitude(e.tail)),
+        magnitude,
         (*COMMON, baselines),
         per_setting=False,
     ),
     ("weight", "wanda"): Method(
         "weight",
         5,
-        lambda e: Scores(baselines.wanda(e.tail, e.states, e.everyone)),
+        wanda,
         (*COMMON, gradients, baselines),
         per_setting=False,
     ),
-    ("neuron", "mean_act"): Method("neuron", 5, lambda e: Scores(e.mean_act), (*COMMON, variance)),
+    ("neuron", "mean_act"): Method("neuron", 5, mean_act, (*COMMON, variance)),
     ("neuron", "act_variance"): Method(
         "neuron",
         5,
-        lambda e: Scores(baselines.activation_variance(e.states.a, e.neg, e.mean_act)),
+        act_variance,
         (*COMMON, variance, baselines),
     ),
     ("neuron", "vdiff"): Method("neuron", 6, neuron_vdiff, (*COMMON, variance)),
