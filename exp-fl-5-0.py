@@ -13,8 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from utils import cli, folds, training
+from utils import checkpoints, cli, folds, training
 from utils.constants import PROFILES, Profile
+from utils.errors import UserError
 from utils.provenance import Ledger, Stopwatch
 
 STEP = 0
@@ -74,12 +75,19 @@ def work(job: cli.Job) -> Outcome:
 
 
 def make_fold(job: cli.Job, profile: Profile, ledger: Ledger) -> bool:
+    task = ledger.task("folds", constants=["N_FOLDS", "SPLIT_SEED"])
     if job.paths.dataset.exists():
+        changed = ledger.why_stale(task.key) if task.key in ledger.content["tasks"] else None
+        if changed:
+            raise UserError(
+                f"{job.paths.dataset} was made with another constant ({changed}); put the old "
+                "value back, or move the folder away to make the fold again"
+            )
         job.log.info("%s exists: kept as it is", job.paths.dataset)
         return False
     n_folds, split_seed = job.constants["N_FOLDS"], job.constants["SPLIT_SEED"]
     watch = Stopwatch()
-    with ledger.task("folds", constants=["N_FOLDS", "SPLIT_SEED"]) as task:
+    with task:
         source = folds.load_source(profile, job.args.data_dir, split_seed)
         folds.make_fold(job.paths, source, profile.test_split, n_folds, split_seed)
         task.time("folds", watch.seconds)
@@ -91,7 +99,11 @@ def recipe(job: cli.Job, profile: Profile, ledger: Ledger) -> dict[str, Any]:
     data = {
         split: folds.hash_split(job.paths, split, ledger.hashes) for split in ("train", "repair")
     }
-    return training.make_record(job.constants, profile, job.args.base_model, data)
+    base = job.args.base_model or profile.base_model
+    content = None
+    if base and Path(base).is_dir():
+        content = checkpoints.hash_checkpoint(Path(base), ledger.hashes)
+    return training.make_record(job.constants, profile, job.args.base_model, data, content)
 
 
 def train(

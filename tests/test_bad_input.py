@@ -293,6 +293,15 @@ CASES: dict[str, Case] = {
     "one sample is enough": constant("MIN_SAMPLES", 1, 2),
     "no integration point": constant("IG_POINTS", 0, 4),
     "folds not a list": constant("FOLDS", 3),
+    "a reference twice": constant("REFERENCES", ["random", "bl", "bl"], 7),
+    "references a word": constant("REFERENCES", "bl", 7),
+    "a metric twice": constant("COMPARED_METRICS", ["lift@1%", "lift@1%"], 7),
+    "no metric": constant("COMPARED_METRICS", [], 7),
+    "one K twice": constant("K_PERCENTS", [1, 1.0000001], 7),
+    "no relabelling": constant("PERMUTATION_DRAWS", 0, 7),
+    "draws not whole": constant("BOOTSTRAP_DRAWS", 9.5, 7),
+    "kendall a word": constant("WITH_KENDALL", "False", 7),
+    "seed too large": constant("SEED", 2**32, 5),
     # a step before its inputs exist
     "no fold": Case(2, gone(DATASET), ("does not exist", "exp-fl-5-0.py --ds digits --fold 0")),
     "no training": Case(1, gone(TRAINING), ("does not exist", "exp-fl-5-0.py")),
@@ -353,6 +362,12 @@ CASES: dict[str, Case] = {
     ),
     "scores called the oracle": Case(
         7, array(MINE.parent / "neuron_neuron oracle_score.npy", SCORES[:M]), ("rename it",)
+    ),
+    "scores called ideal": Case(
+        7, array(MINE.parent / "weight_ideal_score.npy", SCORES), ("rename it",)
+    ),
+    "scores called as with a budget": Case(
+        7, array(MINE.parent / "weight_mine (n=3)_score.npy", SCORES), ("rename it",)
     ),
     "scores called a null": Case(
         7, array(MINE.parent / "weight_random (stratified as bl)_score.npy", SCORES), ("rename it",)
@@ -477,9 +492,17 @@ CASES: dict[str, Case] = {
         1,
         all_of(
             gone(M1 / "model.safetensors"),
-            content(M1 / "model.safetensors.index.json", '{"weight_map": {"a": "../x.bin"}}'),
+            content(M1 / "model.safetensors.index.json", '{"weight_map": {"a": "x.bin"}}'),
         ),
         ("names the shard x.bin",),
+    ),
+    "index that leads outside": Case(
+        1,
+        all_of(
+            gone(M1 / "model.safetensors"),
+            content(M1 / "model.safetensors.index.json", '{"weight_map": {"a": "../x.bin"}}'),
+        ),
+        ("index.json is not readable", "outside the folder"),
     ),
     "index of numbers": Case(
         1,
@@ -506,8 +529,14 @@ CASES: dict[str, Case] = {
     "config with a word as size": Case(
         1, config(M1, intermediate_size="many"), ("intermediate_size is 'many'",)
     ),
+    "config with a negative number of heads": Case(
+        2, config(M1, num_attention_heads=-1), ("num_attention_heads is -1",)
+    ),
+    "config with a word as eps": Case(
+        2, config(M1, layer_norm_eps="x"), ("layer_norm_eps is 'x'",)
+    ),
     "config with another size": Case(
-        1, all_of(config(M1, hidden_size=9), config(M2, hidden_size=9)), ("has shape",)
+        1, all_of(config(M1, hidden_size=10), config(M2, hidden_size=10)), ("has shape",)
     ),
     "unknown activation": Case(2, config(M1, hidden_act="wobble"), ("wobble",)),
     "too many layers": Case(
@@ -755,13 +784,15 @@ def in_shards(root: Path) -> None:
             lambda s: s.update({"vit.encoder.layer.1.intermediate.repair.weight": torch.eye(M)}),
         ),
         config(M1, attn_implementation="someone/kernels", auto_map={"AutoModel": "evil.Model"}),
+        config(M1, return_dict=False, output_hidden_states=True),
         pickled(M1 / "training_args.bin"),
         pickled(M1 / "optimizer.pt"),
         pickled(DATASET / "repair" / "cache.pkl"),
     ],
     ids=[
         "images of other modes", "pytorch_model.bin", "shards", "identity repair matrix",
-        "code named in config.json", "code in training_args.bin", "code in optimizer.pt",
+        "code named in config.json", "other outputs asked for in config.json",
+        "code in training_args.bin", "code in optimizer.pt",
         "a pickle in the data set",
     ],
 )  # fmt: skip

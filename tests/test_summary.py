@@ -448,6 +448,23 @@ def test_unknown_names_in_the_constants_are_refused(tables):
         across_folds.comparison_table(tables, ["B"], ["exam"], 5, 9, 1)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not a readable CSV"),
+        (b"\xff\xfe\x00", "not a readable CSV"),
+        (b"ds,fold,setting\n", "no column method, n, elapsed_s, device"),
+        (b"ds,fold,setting,method,n,elapsed_s,device\nx,0,all,a/b,,long,cpu\n", "no numbers"),
+    ],
+)
+def test_a_broken_time_table_names_the_step(tmp_path, content, said):
+    paths = FoldPaths(tmp_path, "digits", 0)
+    paths.results.mkdir(parents=True)
+    paths.times(5).write_bytes(content)
+    with pytest.raises(UserError, match=rf"exp-fl-5-5_time.csv .*{said}.*run exp-fl-5-5.py again"):
+        fold_tables.read_times(paths)
+
+
 def test_a_lost_table_names_the_step(jobs, patched, tmp_path):
     shutil.copytree(jobs[0].paths.root, tmp_path, dirs_exist_ok=True)
     job = given.job_of(tmp_path, 0)

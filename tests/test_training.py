@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from utils import finetuning, folds, images, training
 from utils.constants import PROFILES, SPLIT_SEED
 from utils.errors import UserError
 from utils.paths import FoldPaths
+from utils.provenance import Ledger
 
 SCRIPT = Path(__file__).parent.parent / "exp-fl-5-0.py"
 LOG = logging.getLogger("test")
@@ -437,13 +439,47 @@ def test_script_leaves_a_finished_fold_alone(tmp_path, new_fold):
     assert after == before
 
 
+def test_fold_of_another_split_seed_is_refused(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    paths = FoldPaths(root, "digits", 0)
+    constants = {"N_FOLDS": 5, "SPLIT_SEED": 1, "SEED": 777}
+    ledger = Ledger(paths, 0, constants, {})
+    with ledger.task("folds", constants=["N_FOLDS", "SPLIT_SEED"]):
+        folds.make_fold(paths, folds.digits(1), "test", 5, 1)
+    result = run_script(root, "--ds", "digits", "--fold", "0")
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert "SPLIT_SEED was 1, now 777" in result.stderr
+    assert not list(paths.training.glob("checkpoint-*"))
+
+
+def test_another_content_of_the_base_model_is_noticed(tmp_path):
+    paths = FoldPaths(tmp_path, "digits", 0)
+    old, new = (training.make_record(CONSTANTS, PROFILE, "base", DATA, c) for c in "ab")
+    paths.training.mkdir()
+    training.save_record(paths, old)
+    with pytest.raises(UserError, match="the content of the base model has changed"):
+        training.require_same(paths, new)
+    training.require_same(paths, training.make_record(CONSTANTS, PROFILE, None, DATA))
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "trainer_state.json"])
+def test_a_damaged_checkpoint_to_go_on_from_is_named(new_fold, name):
+    paths = new_fold("a")
+    first, last = train(paths)
+    shutil.rmtree(last)
+    (first / name).write_bytes(b"garbage")
+    with pytest.raises(UserError, match=r"cannot go on from .*checkpoint-10.*move that checkpoint"):
+        train(paths)
+
+
 def test_other_processes_of_torchrun_neither_lock_nor_log(new_fold):
     paths = new_fold("root")
     paths.training_record.unlink()
     foreign(paths, 5, 10)
     paths.lock.parent.mkdir()
     with FileLock(paths.lock):
-        result = run_script(paths.root, "--ds", "digits", "--fold", "0", RANK="1")
+        result = run_script(paths.root, "--ds", "digits", "--fold", "0", RANK="1", LOCAL_RANK="1")
     assert (result.returncode, result.stdout) == (0, "")
     assert not paths.log(0).exists()
 

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -95,22 +94,57 @@ def train_fold(
         seed,
         ", ".join(f"{name} {getattr(profile, name)}" for name in LOGGED),
     )
-    try:
-        with cpu_threads(profile.cpu_threads):
-            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"cannot write the checkpoints of {paths.training} ({error}); make room or set the "
-            "permissions, then run the step again"
-        ) from error
-    except torch.OutOfMemoryError:
-        raise UserError(
-            f"the GPU has too little memory for a batch of {profile.batch_size}; use a larger one "
-            "or lower batch_size in utils/constants.py"
-        ) from None
+    started = Started()
+    trainer.add_callback(started)
+    with (
+        failures_in_words(paths, profile, resume_from, started),
+        cpu_threads(profile.cpu_threads),
+    ):
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     if trainer.is_world_process_zero():
         shutil.rmtree(paths.training_staging, ignore_errors=True)
     return str(arguments.device)
+
+
+class Started(TrainerCallback):
+    """Whether a step has begun: what fails before is the checkpoint that a run goes on from."""
+
+    seen = False
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self.seen = True
+
+
+@contextmanager
+def failures_in_words(
+    paths: FoldPaths, profile: Profile, resume_from: Path | None, started: Started
+) -> Iterator[None]:
+    """Turn what a user can mend into one line that says how."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        # How torch's own writer says that it has no room.
+        unwritten = isinstance(error, OSError | SafetensorError) or "inline_container" in reason
+        if resume_from and not started.seen:
+            raise UserError(
+                f"the training cannot go on from {resume_from} ({reason}); move that checkpoint "
+                "away to go on without it"
+            ) from error
+        if unwritten:
+            free = shutil.disk_usage(paths.training).free
+            raise UserError(
+                f"cannot write the checkpoints of {paths.training} ({reason}; {free:,} bytes are "
+                "free); make room or set the permissions, then run the step again"
+            ) from error
+        if isinstance(error, torch.OutOfMemoryError):
+            raise UserError(
+                f"the GPU has too little memory for a batch of {profile.batch_size}; use a larger "
+                "one or lower batch_size in utils/constants.py"
+            ) from None
+        raise
 
 
 @contextmanager
@@ -178,8 +212,15 @@ def build_model(
         "label2id": {name: number for number, name in enumerate(names)},
     }
     if base_model is None:
-        config = ViTConfig(**profile.vit_config, **labels)
-        return ViTForImageClassification(config), images.default_processor(config)
+        try:
+            config = ViTConfig(**profile.vit_config, **labels)
+            return ViTForImageClassification(config), images.default_processor(config)
+        except Exception as error:  # transformers and torch raise whatever they stumble over
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"vit_config in utils/constants.py makes no ViT ({type(error).__name__}: "
+                f"{reason}); correct it"
+            ) from None
     folder = fetch_base_model(base_model)
     checkpoints.read_config(folder)
     checkpoints.weight_files(folder)
@@ -190,8 +231,11 @@ def build_model(
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
             output_loading_info=True,
+            local_files_only=True,
+            weights_only=True,
+            attn_implementation="sdpa",  # a config.json may name code on the hub here
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
+    except Exception as error:  # on broken folders transformers raises whatever it meets
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"the base model {folder} cannot be read ({reason}); copy it again"

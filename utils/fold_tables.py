@@ -9,8 +9,10 @@ import pandas as pd
 
 from utils import storage
 from utils.comparison import AT_K, LIFTED, NEURON, RANDOM_EXPECTED, RANDOM_SAMPLED, WEIGHT
+from utils.errors import UserError
 from utils.methods import METHODS
 from utils.paths import FoldPaths
+from utils.provenance import TIME_COLUMNS
 from utils.settings import ALL, SETTINGS_STEP
 from utils.settings import COLUMNS as SETTINGS_COLUMNS
 
@@ -91,12 +93,15 @@ def undefused(text: str) -> str:
 
 
 def read_times(paths: FoldPaths) -> pd.DataFrame:
-    parts = [
-        pd.read_csv(paths.times(step)).assign(step=step)
-        for step in STEPS
-        if paths.times(step).is_file()
-    ]
+    parts = [_read_time(paths.times(step), step) for step in STEPS if paths.times(step).is_file()]
     return pd.concat(parts, ignore_index=True)
+
+
+def _read_time(path: Path, step: int) -> pd.DataFrame:
+    table = storage.read_table(path, TIME_COLUMNS, step)
+    if not pd.api.types.is_numeric_dtype(table["elapsed_s"]):
+        raise UserError(f"{path} has seconds that are no numbers; {storage.run_again(step)}")
+    return table.assign(step=step)
 
 
 def tidy_names(table: pd.DataFrame) -> pd.DataFrame:

@@ -232,7 +232,8 @@ def class_names(dataset: datasets.Dataset, label_column: str) -> list[str]:
     """Names of the classes; without names, "0" up to the highest label."""
     feature = dataset.features[label_column]
     if isinstance(feature, datasets.ClassLabel):
-        return list(feature.names)
+        # A name may hold half a character, which no file can.
+        return [name.encode("utf-8", "replace").decode() for name in feature.names]
     return [str(label) for label in range(int(read_labels(dataset, label_column).max()) + 1)]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from utils import cli, storage
+from utils import cli, storage, training
 from utils.comparison import LIFTED, NEURON, WEIGHT
 from utils.errors import UserError
 from utils.fold_tables import (
@@ -171,10 +171,7 @@ def tasks_behind(tasks: dict[str, Any], key: str) -> set[str]:
 
 def training_constants(paths: FoldPaths) -> dict[str, Any]:
     """How the fold was trained, where step 0 trained it."""
-    try:
-        record = json.loads(paths.training_record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    record = training.read_record(paths) or {}
     return {
         f"training {name}": value
         for name, value in record.items()

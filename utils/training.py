@@ -17,6 +17,7 @@ from utils.paths import FoldPaths
 
 # Where the data came from does not matter to the training; what it is is compared by content.
 NOT_COMPARED = ("source", "test_split")
+BASE_CONTENT = "the content of the base model"
 # Folds may have to be downloaded while the other processes wait.
 LONGEST_WAIT = datetime.timedelta(hours=3)
 RESUME_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
@@ -37,7 +38,11 @@ def main_process_first() -> Iterator[None]:
 
 
 def make_record(
-    constants: dict[str, Any], profile: Profile, base_model: str | None, data: dict[str, str]
+    constants: dict[str, Any],
+    profile: Profile,
+    base_model: str | None,
+    data: dict[str, str],
+    base_content: str | None = None,
 ) -> dict[str, Any]:
     """Everything that decides the weights of M1 and M2.
 
@@ -45,6 +50,7 @@ def make_record(
     ----------
     base_model : what the command line puts in place of the profile's, or None.
     data : content hash of each split that the training uses.
+    base_content : hash of a base model that is a folder.
     """
     record = {name: constants[name] for name in ("SEED", "SPLIT_SEED", "N_FOLDS")}
     record |= {
@@ -54,6 +60,8 @@ def make_record(
     }
     record["--base-model"] = base_model
     record |= {f"the split {split}": digest for split, digest in data.items()}
+    if base_content is not None:
+        record[BASE_CONTENT] = base_content
     return json.loads(json.dumps(record))
 
 
@@ -103,9 +111,13 @@ def require_same(paths: FoldPaths, record: dict[str, Any]) -> None:
             continue
         if name == "--base-model" and value is None:
             continue  # the profile's entry is compared by itself
+        if name == BASE_CONTENT and name not in known:
+            continue  # trained before it was recorded
         was = f"{name} was {known.get(name)}, now {value}"
         if name.startswith("the split "):
             was = f"{name} in {paths.dataset} has changed"
+        if name == BASE_CONTENT:
+            was = f"{name} has changed"
         raise UserError(
             f"{paths.training} was trained with other values ({was}); put the old value back, "
             "or move the folder away to train again"
