@@ -103,18 +103,7 @@ class HashCache:
         self, path: Path, kind: str = "file", compute: Callable[[Path], str] = hash_file
     ) -> str:
         """Return `compute(path)`, from memory where the file's stat is unchanged."""
-        try:
-            key = f"{kind}:{os.path.realpath(path)}"
-            before = self._stat(path)
-            entry = self.known.get(key)
-            if not (isinstance(entry, list) and entry[:-1] == before):
-                # The stat from before: a file that changes meanwhile is hashed again next time.
-                entry = [*before, compute(path)]
-                self.known[key] = entry
-                self.changed = True
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-        return entry[-1]
+        return self.get_together([path], kind, lambda: compute(path))
 
     def get_together(self, paths: list[Path], kind: str, compute: Callable[[], str]) -> str:
         """`compute()`, from memory while the stat of every one of `paths` is unchanged."""
@@ -123,6 +112,7 @@ class HashCache:
             before = [number for path in paths for number in self._stat(path)]
             entry = self.known.get(key)
             if not (isinstance(entry, list) and entry[:-1] == before):
+                # The stat from before: a file that changes meanwhile is hashed again next time.
                 entry = [*before, compute()]
                 self.known[key] = entry
                 self.changed = True
