@@ -1,15 +1,8 @@
 """Step 6: vdiff, vdiff+mean_act (neurons), vdiff, vdiff+mean_act+grad_loss (weights)."""
 
-from utils import cli, localisation
+from utils import localisation
 
 STEP = 6
 
 if __name__ == "__main__":
-    cli.run(
-        STEP,
-        __doc__,
-        localisation.run_methods,
-        add_options=localisation.add_options,
-        needs=("training",),
-        after=localisation.show,
-    )
+    localisation.main(STEP, __doc__)

@@ -39,13 +39,6 @@ def test_fold_means_do_not_hide_an_infinite_value():
     assert np.isinf(statistics.fold_means(np.array([[1.0, np.inf], [1.0, 2.0]]))[0])
 
 
-def test_paired_means_use_only_the_settings_both_have():
-    only_first = np.where(np.arange(4) == 0, TABLE, np.nan)
-    a, b = statistics.paired_fold_means(only_first, TABLE + 1)
-    np.testing.assert_allclose(a, TABLE[:, 0])
-    np.testing.assert_allclose(b, TABLE[:, 0] + 1)
-
-
 @pytest.mark.parametrize("folds", [2, 3, 5, 50])
 def test_pair_agrees_with_scipy_statsmodels_and_pingouin(folds):
     a, b = pair(folds, folds)

@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections import Counter
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from utils import ground_truth, ranking
-from utils.cli import Job, add_budget, add_device
+from utils.cli import Job, add_budget, add_device, run
 from utils.devices import pick_device
 from utils.inputs import M1, Inputs, open_inputs
 from utils.methods import METHODS, Method
@@ -20,6 +21,18 @@ from utils.provenance import Ledger, Stopwatch, Task
 from utils.settings import ALL, SETTINGS_STEP, read_samples, read_settings, setting_inputs
 from utils.states import cache_inputs, load_states, load_tail
 from utils.tail import activation_function
+
+
+def main(step: int, description: str) -> NoReturn:
+    """A script whose methods are all in the dictionary: run those of its step."""
+    run(
+        step,
+        description,
+        run_methods,
+        add_options=add_options,
+        needs=("training",),
+        after=show,
+    )
 
 
 def methods_of(step: int, setting: str) -> dict[tuple[str, str], Method]:

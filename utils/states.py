@@ -21,7 +21,7 @@ CACHES = {
 }
 CACHE_STEP = 3
 # Samples per matrix product: large enough for BLAS to run at full speed, small
-# enough that a block of activations (16 MB at m = 3072) stays near the cache.
+# enough that a block of activations (12 MiB for ViT-Base) stays near the cache.
 BLOCK = 1024
 
 

@@ -71,27 +71,6 @@ def fold_means(table: np.ndarray | pd.DataFrame) -> np.ndarray:
     return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
 
 
-def paired_fold_means(
-    a: np.ndarray | pd.DataFrame, b: np.ndarray | pd.DataFrame
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fold means of two tables over the settings that both have in that fold.
-
-    Without this a method that exists for one setting only would be compared
-    with the average of its reference over all settings.
-
-    Parameters
-    ----------
-    a, b : (folds, settings), rows and columns in the same order, NaN where absent.
-
-    Returns
-    -------
-    two float64 (folds,), NaN for a fold where the two share no setting.
-    """
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    shared = ~(np.isnan(a) | np.isnan(b))
-    return fold_means(np.where(shared, a, np.nan)), fold_means(np.where(shared, b, np.nan))
-
-
 def compare_pair(
     a: np.ndarray, b: np.ndarray, n_folds: int | None = None, level: float = 0.95
 ) -> PairComparison:
