@@ -35,7 +35,7 @@ bench-fold: .venv/dev.stamp
 
 # Ten minutes of killing the demo at random; not part of the tests.
 soak: .venv/dev.stamp
-	$(BIN)/python tests/soak.py
+	$(BIN)/python tests/support/soak.py
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

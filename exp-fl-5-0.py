@@ -13,10 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from utils import checkpoints, cli, folds, training
 from utils.constants import PROFILES, Profile
+from utils.data import folds
 from utils.errors import UserError
-from utils.provenance import Ledger, Stopwatch
+from utils.model import checkpoints, training
+from utils.run import cli
+from utils.run.provenance import Ledger, Stopwatch
 
 STEP = 0
 
@@ -113,7 +115,7 @@ def train(
     record: dict[str, Any],
     resume_from: Path | None,
 ) -> None:
-    from utils import finetuning  # seconds of imports that a trained fold does without
+    from utils.model import finetuning
 
     main = cli.is_main_process()
     watch = Stopwatch()

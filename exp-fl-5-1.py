@@ -3,10 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from utils import checkpoints, cli, figures, ground_truth, ranking
+from utils import ranking
 from utils.errors import UserError
-from utils.inputs import M1_FFN, M2_FFN, Inputs, open_inputs
-from utils.provenance import Stopwatch
+from utils.model import checkpoints
+from utils.model.inputs import M1_FFN, M2_FFN, Inputs, open_inputs
+from utils.run import cli, pictures
+from utils.run.provenance import Stopwatch
+from utils.truth import change
 
 STEP = 1
 
@@ -21,7 +24,7 @@ def work(job: cli.Job) -> dict[str, float]:
         "ground_truth",
         inputs=[M1_FFN, M2_FFN],
         constants=["POSITIVE_PERCENT"],
-        code=[ground_truth, ranking, figures, checkpoints],
+        code=[change, ranking, pictures, checkpoints],
     )
     if task.done:
         job.log.info("ground_truth/ is up to date: kept")
@@ -43,12 +46,12 @@ def work(job: cli.Job) -> dict[str, float]:
             n_top = ranking.share_of(percent, len(order))
             task.save_table(
                 paths.truth_summary,
-                ground_truth.summary_table(abs_diff, order, n_top, inputs.m, inputs.d),
+                change.summary_table(abs_diff, order, n_top, inputs.m, inputs.d),
             )
-            figure = figures.change_histogram(
+            figure = pictures.change_histogram(
                 abs_diff, abs_diff[order[n_top - 1]], percent, paths.name
             )
-            for path in figures.save_figure(figure, paths.truth_histogram):
+            for path in pictures.save_figure(figure, paths.truth_histogram):
                 task.add_output(path)
             job.log.info("wrote %s", paths.abs_diff.parent)
     for n in ns:
@@ -69,7 +72,7 @@ def write_top(job: cli.Job, inputs: Inputs, n: int) -> None:
     task = inputs.ledger.task(
         f"ground_truth/n{n}",
         inputs=[M1_FFN, M2_FFN, (paths.truth_ranking, STEP)],
-        code=[ground_truth, ranking, checkpoints],
+        code=[change, ranking, checkpoints],
     )
     if task.done:
         return
@@ -77,7 +80,7 @@ def write_top(job: cli.Job, inputs: Inputs, n: int) -> None:
         watch = Stopwatch()
         order = np.load(paths.truth_ranking, mmap_mode="r")
         first = np.array(order[: ranking.weight_budget(n, len(order))])
-        table = ground_truth.top_table(*read_pair(inputs), first, inputs.m, inputs.d)
+        table = change.top_table(*read_pair(inputs), first, inputs.m, inputs.d)
         task.time("ground_truth", watch.seconds, n=n)
         task.save_table(paths.truth_top(n), table)
         job.log.info("wrote %s", paths.truth_top(n))

@@ -5,11 +5,13 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from utils import cli, folds, forward, misclassification, states
 from utils.constants import PROFILES
+from utils.data import folds, misclassification
 from utils.errors import UserError
-from utils.inputs import REPAIR, open_inputs
-from utils.provenance import Stopwatch
+from utils.model import forward, states
+from utils.model.inputs import REPAIR, open_inputs
+from utils.run import cli
+from utils.run.provenance import Stopwatch
 
 STEP = 2
 

@@ -4,9 +4,10 @@ import argparse
 
 import pandas as pd
 
-from utils import cli, forward, states, tail
-from utils.inputs import M1, open_inputs
-from utils.provenance import Stopwatch
+from utils.model import forward, states, tail
+from utils.model.inputs import M1, open_inputs
+from utils.run import cli
+from utils.run.provenance import Stopwatch
 
 STEP = 3
 

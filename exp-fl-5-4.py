@@ -1,6 +1,6 @@
 """Step 4: neuron / ig - integrated gradients of the true class's probability."""
 
-from utils import localisation
+from utils.methods import localisation
 
 STEP = 4
 

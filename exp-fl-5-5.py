@@ -1,6 +1,6 @@
 """Step 5: weight / bl (Arachne) and the trivial baselines that a method has to beat."""
 
-from utils import localisation
+from utils.methods import localisation
 
 STEP = 5
 

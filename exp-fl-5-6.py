@@ -1,6 +1,6 @@
 """Step 6: vdiff, vdiff+mean_act (neurons), vdiff, vdiff+mean_act+grad_loss (weights)."""
 
-from utils import localisation
+from utils.methods import localisation
 
 STEP = 6
 

@@ -2,8 +2,10 @@
 
 import argparse
 
-from utils import cli, evaluation, summary
-from utils.inputs import open_inputs
+from utils.judge import scoring
+from utils.model.inputs import open_inputs
+from utils.run import cli
+from utils.summary import summarise
 
 STEP = 7
 
@@ -19,15 +21,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def work(job: cli.Job) -> None:
     inputs = open_inputs(job)
-    evaluation.evaluate_fold(job, inputs)
+    scoring.evaluate_fold(job, inputs)
     inputs.ledger.close()
 
 
-def summarise(finished: list[tuple[cli.Job, None]]) -> None:
+def show(finished: list[tuple[cli.Job, None]]) -> None:
     jobs = [job for job, _ in finished]
-    paths = summary.summarise(jobs, jobs[0].args.mix_constants)
-    print(summary.finding(paths, jobs[0].constants))
+    paths = summarise.summarise(jobs, jobs[0].args.mix_constants)
+    print(summarise.finding(paths, jobs[0].constants))
 
 
 if __name__ == "__main__":
-    cli.run(STEP, __doc__, work, add_options=add_options, needs=("training",), after=summarise)
+    cli.run(STEP, __doc__, work, add_options=add_options, needs=("training",), after=show)

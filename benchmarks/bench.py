@@ -29,12 +29,15 @@ from transformers import ViTConfig, ViTForImageClassification
 
 from benchmarks.shapes import VIT_BASE, Shape
 from benchmarks.synthetic import make_states
-from utils import comparison, metrics, ranking, storage
-from utils.forward import forward_states
-from utils.methods import METHODS, arachne, gradients, integrated_gradients, variance
+from utils import ranking
+from utils.judge import comparison, metrics
+from utils.methods import METHODS, arachne, integrated_gradients, variance
 from utils.methods.evidence import Evidence
-from utils.states import BLOCK, States, states_from_h
-from utils.tail import Tail, gradient_at_output, make_tail
+from utils.model import gradients
+from utils.model.forward import forward_states
+from utils.model.states import BLOCK, States, states_from_h
+from utils.model.tail import Tail, gradient_at_output, make_tail
+from utils.run import storage
 
 RESULTS = Path(__file__).parent / "results"
 PERCENTS = (0.1, 0.5, 1, 2, 5, 10)

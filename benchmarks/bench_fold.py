@@ -20,9 +20,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.shapes import DS, FOLD, VIT_BASE, Shape
-from utils import storage
-from utils.paths import FoldPaths
-from utils.settings import ALL, read_settings
+from utils.data.settings import ALL, read_settings
+from utils.run import storage
+from utils.run.paths import FoldPaths
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 OUTPUT = Path(__file__).parent / "results" / "bench_fold.csv"

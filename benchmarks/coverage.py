@@ -24,9 +24,9 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from utils import storage
-from utils.bootstrap import webb_weights, wild_cluster_interval
-from utils.statistics import fold_means, nadeau_bengio, paired_t
+from utils.run import storage
+from utils.summary.bootstrap import webb_weights, wild_cluster_interval
+from utils.summary.statistics import fold_means, nadeau_bengio, paired_t
 
 REPLICATES = 10_000
 SEED = 777

@@ -19,12 +19,13 @@ import numpy as np
 import torch
 
 from benchmarks.shapes import DS, FOLD, VIT_BASE, Shape
-from utils import cli, states
-from utils.checkpoints import HEAD_NAMES, LAYER_NAMES
 from utils.constants import PROFILES
-from utils.paths import FoldPaths
-from utils.states import States
-from utils.tail import Tail, make_tail
+from utils.model import states
+from utils.model.checkpoints import HEAD_NAMES, LAYER_NAMES
+from utils.model.states import States
+from utils.model.tail import Tail, make_tail
+from utils.run import cli
+from utils.run.paths import FoldPaths
 
 SEED = 777
 # How many other classes a class is mistaken for, and how often at all.
@@ -166,8 +167,8 @@ def _write_dataset(paths: FoldPaths, labels: np.ndarray, shape: Shape) -> None:
 
 def _write_caches(paths: FoldPaths, tail: Tail, h: np.ndarray, labels: np.ndarray) -> None:
     """The files of step 3, under the recipe of `forward.ensure_states`."""
-    from utils import forward
-    from utils.inputs import open_inputs
+    from utils.model import forward
+    from utils.model.inputs import open_inputs
 
     job = make_job(paths)
     inputs = open_inputs(job)

@@ -11,8 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from references import Net
 
-    from utils.states import States
-    from utils.tail import Tail
+    from utils.model.states import States
+    from utils.model.tail import Tail
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The same examples in every run, and none fails because the machine is busy.
@@ -60,8 +60,8 @@ def build_toy(S, d, m, C, activation="gelu", seed=0, change=None) -> Toy:
     import torch
     from references import Net
 
-    from utils.states import States
-    from utils.tail import make_tail
+    from utils.model.states import States
+    from utils.model.tail import make_tail
 
     rng = np.random.default_rng([seed, S, d, m, C])
 
@@ -136,7 +136,7 @@ def make_vit():
 
 @pytest.fixture(scope="session")
 def server():
-    """Runs scripts in forks of one process, see tests/pipeline.py."""
+    """Runs scripts in forks of one process, see tests/support/pipeline.py."""
     import pipeline
 
     with pipeline.Server() as server:

@@ -7,13 +7,14 @@ import torch
 from benchmarks import bench, synthetic
 from benchmarks.bench_fold import disk_use, run_process
 from benchmarks.shapes import Shape
-from utils import forward, ranking, states
-from utils.checkpoints import read_ffn
-from utils.inputs import open_inputs
-from utils.paths import FoldPaths
-from utils.settings import COLUMNS
-from utils.states import load_states, load_tail
-from utils.storage import save_array, save_bytes
+from utils import ranking
+from utils.data.settings import COLUMNS
+from utils.model import forward, states
+from utils.model.checkpoints import read_ffn
+from utils.model.inputs import open_inputs
+from utils.model.states import load_states, load_tail
+from utils.run.paths import FoldPaths
+from utils.run.storage import save_array, save_bytes
 
 TINY = Shape(d=64, m=256, classes=10, samples=600, layers=2)
 

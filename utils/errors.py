@@ -4,6 +4,6 @@
 class UserError(Exception):
     """A mistake of the user's: one line that says what is wrong and what to do.
 
-    `utils.cli` prints the message and exits with status 2; every other
+    `utils.run.cli` prints the message and exits with status 2; every other
     exception is a defect of ours and exits with status 1.
     """

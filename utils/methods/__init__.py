@@ -10,10 +10,11 @@ from types import ModuleType
 
 import numpy as np
 
-from utils import ranking, states, tail
-from utils.methods import arachne, baselines, gradients, integrated_gradients, variance
+from utils import ranking
+from utils.methods import arachne, baselines, integrated_gradients, variance
 from utils.methods import evidence as shared_evidence
 from utils.methods.evidence import Evidence
+from utils.model import gradients, states, tail
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def act_variance(evidence: Evidence) -> Scores:
     return Scores(baselines.activation_variance(evidence.states.a, evidence.neg, evidence.mean_act))
 
 
-# Behind every method; its own function is recorded with it (utils.localisation).
+# Behind every method; its own function is recorded with it (utils.methods.localisation).
 COMMON = (states, tail, ranking, shared_evidence)
 
 METHODS: dict[tuple[str, str], Method] = {

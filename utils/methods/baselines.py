@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from utils import ranking
-from utils.methods.gradients import sample_blocks
-from utils.states import BLOCK, States
-from utils.tail import Tail, blocks
+from utils.model.gradients import sample_blocks
+from utils.model.states import BLOCK, States
+from utils.model.tail import Tail, blocks
 
 
 def weight_magnitude(tail: Tail) -> np.ndarray:

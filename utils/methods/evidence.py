@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from utils.methods import arachne, gradients, variance
-from utils.provenance import Stopwatch
-from utils.states import States
-from utils.tail import Tail
+from utils.methods import arachne, variance
+from utils.model import gradients
+from utils.model.states import States
+from utils.model.tail import Tail
+from utils.run.provenance import Stopwatch
 
 
 @dataclass

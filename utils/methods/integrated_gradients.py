@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from utils.methods.gradients import sample_blocks
-from utils.states import BLOCK, States
-from utils.tail import Tail, gradient_at_output
+from utils.model.gradients import sample_blocks
+from utils.model.states import BLOCK, States
+from utils.model.tail import Tail, gradient_at_output
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from utils import ranking
-from utils.states import BLOCK
-from utils.tail import blocks
+from utils.model.states import BLOCK
+from utils.model.tail import blocks
 
 # float32 holds every whole number up to here, so ranks can be stored as scores.
 EXACT_FLOAT32 = 2**24

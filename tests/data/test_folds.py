@@ -1,0 +1,311 @@
+"""Folds: the split is that of SPEC section 2, and bad folders are told from good ones."""
+
+import json
+import shutil
+
+import datasets
+import huggingface_hub
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.model_selection import KFold
+
+from utils.constants import PROFILES, SPLIT_SEED
+from utils.data import folds
+from utils.errors import UserError
+from utils.run.paths import FoldPaths
+from utils.run.provenance import HashCache
+
+PROFILE = PROFILES["digits"]
+
+
+@pytest.fixture(autouse=True)
+def quiet_and_offline(tmp_path, monkeypatch):
+    datasets.disable_progress_bars()
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture(scope="module")
+def source():
+    """30 of the digits for training and 10 for testing."""
+    whole = folds.digits(SPLIT_SEED)
+    return datasets.DatasetDict(
+        train=whole["train"].select(range(30)), test=whole["test"].select(range(10))
+    )
+
+
+@pytest.fixture
+def paths(tmp_path, source):
+    """A fold 0 on disk."""
+    paths = FoldPaths(tmp_path, "digits", 0)
+    folds.make_fold(paths, source, "test", 5, SPLIT_SEED)
+    return paths
+
+
+def pixels(dataset):
+    return np.stack([np.asarray(image) for image in dataset["img"]])
+
+
+def hash_of(paths, split="repair"):
+    return folds.hash_split(paths, split, HashCache(paths.hash_cache))
+
+
+def test_digits_are_scikit_learns():
+    raw = load_digits()
+    made = folds.digits(SPLIT_SEED)
+    assert [len(made["train"]), len(made["test"])] == [1437, 360]
+    found = np.concatenate([pixels(made["train"]), pixels(made["test"])]).reshape(1797, 64)
+    labels = np.concatenate([made["train"]["label"], made["test"]["label"]])
+    wanted = np.round(raw.data / 16 * 255)
+    order = [
+        np.lexsort(np.column_stack([x, y]).T) for x, y in ((found, labels), (wanted, raw.target))
+    ]
+    assert np.array_equal(found[order[0]], wanted[order[1]])
+    assert np.array_equal(labels[order[0]], raw.target[order[1]])
+    shares = np.bincount(made["test"]["label"]) / np.bincount(raw.target)
+    assert np.all(np.abs(shares - 0.2) < 0.005)
+    assert folds.class_names(made["train"], "label") == [str(n) for n in range(10)]
+
+
+@pytest.mark.parametrize("fold", range(5))
+def test_split_is_that_of_kfold(tmp_path, source, fold):
+    paths = FoldPaths(tmp_path, "digits", fold)
+    folds.make_fold(paths, source, "test", 5, 777)
+    split = KFold(5, shuffle=True, random_state=777).split(range(30))
+    train, repair = list(split)[fold]
+    original = pixels(source["train"])
+    made = {name: folds.load_split(paths, name) for name in folds.SPLITS}
+    assert np.array_equal(pixels(made["train"]), original[train])
+    assert np.array_equal(pixels(made["repair"]), original[repair])
+    assert np.array_equal(pixels(made["test"]), pixels(source["test"]))
+    assert made["repair"]["label"][:] == np.array(source["train"]["label"])[repair].tolist()
+    assert [path.name for path in paths.dataset.parent.iterdir()] == [paths.name]
+
+
+def test_failed_write_leaves_nothing(tmp_path, source, monkeypatch):
+    paths = FoldPaths(tmp_path, "digits", 0)
+
+    def fails(self, folder):
+        (folder / "train").mkdir()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(datasets.DatasetDict, "save_to_disk", fails)
+    with pytest.raises(UserError, match="No space left on device"):
+        folds.make_fold(paths, source, "test", 5, SPLIT_SEED)
+    assert list(paths.dataset.parent.iterdir()) == []
+
+
+def test_leftover_of_a_killed_run_is_cleared_and_others_are_not(tmp_path, source):
+    paths = FoldPaths(tmp_path, "digits", 0)
+    for name in (".tmp-digits_fold0-abc", ".tmp-digits_fold1-abc"):
+        (tmp_path / "dataset" / name).mkdir(parents=True)
+    folds.make_fold(paths, source, "test", 5, SPLIT_SEED)
+    names = sorted(path.name for path in paths.dataset.parent.iterdir())
+    assert names == [".tmp-digits_fold1-abc", "digits_fold0"]
+
+
+# -- reading --------------------------------------------------------------------------------
+
+
+def test_folder_of_an_older_release_is_read(paths):
+    """datasets 1 and 2 named the file otherwise and wrote keys that are gone now."""
+    folder = paths.dataset / "repair"
+    next(folder.glob("*.arrow")).rename(folder / "dataset.arrow")
+    state = json.loads((folder / "state.json").read_text())
+    state |= {
+        "_data_files": [{"filename": "dataset.arrow"}],
+        "_indices_data_files": None,
+        "_format_type": "numpy",
+    }
+    (folder / "state.json").write_text(json.dumps(state))
+    info = json.loads((folder / "dataset_info.json").read_text())
+    info |= {"task_templates": None, "post_processed": None, "supervised_keys": None}
+    info["features"]["label"] |= {"num_classes": 10, "id": None, "names_file": None}
+    info["features"]["label"].pop("names_file")
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    repair = folds.load_split(paths, "repair")
+    assert len(repair) == 6 and isinstance(repair[0]["img"], Image.Image)
+    assert len(hash_of(paths)) == 64
+
+
+def test_folder_that_is_no_fold_is_refused(paths, tmp_path):
+    for breakage in ("empty", "single split", "truncated"):
+        shutil.rmtree(paths.dataset)
+        if breakage == "empty":
+            paths.dataset.mkdir()
+        elif breakage == "single split":
+            datasets.Dataset.from_dict({"label": [1]}).save_to_disk(paths.dataset)
+        else:
+            folds.make_fold(
+                paths,
+                datasets.DatasetDict(train=folds.digits(1)["train"], test=folds.digits(1)["test"]),
+                "test",
+                5,
+                1,
+            )
+            file = next((paths.dataset / "repair").glob("*.arrow"))
+            file.write_bytes(file.read_bytes()[:50])
+        with pytest.raises(UserError, match=r"save_to_disk; move it away and run exp-fl-5-0.py"):
+            folds.load_split(paths, "repair")
+
+
+def test_missing_and_empty_splits_are_named(paths, source):
+    with pytest.raises(UserError, match="splits train, repair, test; expected 'dev'"):
+        folds.load_split(paths, "dev")
+    shutil.rmtree(paths.dataset)
+    datasets.DatasetDict(repair=source["train"].select([])).save_to_disk(paths.dataset)
+    with pytest.raises(UserError, match="split 'repair' is empty"):
+        folds.load_split(paths, "repair")
+
+
+def test_columns_are_checked(source):
+    train = source["train"]
+    assert folds.columns_of(train, PROFILE, "here") == ("img", "label")
+    with pytest.raises(UserError, match="here has the columns img, label; expected 'image'"):
+        folds.columns_of(train, PROFILES["tiny-imagenet"], "here")
+    with pytest.raises(UserError, match="expected 'fine_label'"):
+        folds.columns_of(train, PROFILES["c100"], "here")
+    text = train.cast_column("label", datasets.Value("string"))
+    with pytest.raises(UserError, match="'label' holds string, expected class numbers"):
+        folds.columns_of(text, PROFILE, "here")
+    numbers = datasets.Dataset.from_dict({"img": [1], "label": [1]})
+    with pytest.raises(UserError, match="'img' does not hold images"):
+        folds.columns_of(numbers, PROFILE, "here")
+
+
+def test_labels_and_names(source):
+    train = source["train"]
+    labels = folds.read_labels(train, "label")
+    assert labels.dtype == np.int64 and labels.tolist() == train["label"][:]
+    plain = train.cast_column("label", datasets.Value("int32"))
+    assert folds.read_labels(plain, "label").tolist() == labels.tolist()
+    assert folds.class_names(plain, "label") == [str(n) for n in range(labels.max() + 1)]
+    gap = datasets.Dataset.from_dict({"label": [0, None, 2]})
+    with pytest.raises(UserError, match="1 labels in the column 'label' are missing"):
+        folds.read_labels(gap, "label")
+
+
+def test_labels_outside_the_classes_are_named():
+    folds.require_labels(np.array([0, 1, 2]), 3, "here")
+    for labels, named in (([0, 3, 1], "label 3 of row 1"), ([2, 1, -1], "label -1 of row 2")):
+        with pytest.raises(UserError, match=f"here: {named} is outside the 3 classes 0 to 2"):
+            folds.require_labels(np.array(labels), 3, "here")
+
+
+def test_hash_is_of_the_content(paths, tmp_path, source):
+    first = hash_of(paths)
+    assert hash_of(paths, "train") != first
+    elsewhere = FoldPaths(tmp_path / "elsewhere", "digits", 0)
+    folds.make_fold(elsewhere, source, "test", 5, SPLIT_SEED)
+    assert hash_of(elsewhere) == first
+    state = paths.dataset / "repair" / "state.json"
+    state.write_text(state.read_text().replace('"_fingerprint": "', '"_fingerprint": "0'))
+    assert hash_of(paths) == first
+    info = paths.dataset / "repair" / "dataset_info.json"
+    known = info.read_text()
+    info.write_text(known.replace('"0"', '"nought"'))
+    assert hash_of(paths) != first
+    info.write_text(known)
+
+    def remade(change):
+        shutil.rmtree(elsewhere.dataset)
+        other = datasets.DatasetDict(train=change(source["train"]), test=source["test"])
+        folds.make_fold(elsewhere, other, "test", 5, SPLIT_SEED)
+        return hash_of(elsewhere)
+
+    names = datasets.ClassLabel(names=[f"digit {n}" for n in range(10)])
+    assert remade(lambda train: train.cast_column("label", names)) != first
+    shifted = [(label + 1) % 10 for label in source["train"]["label"]]
+    features = source["train"].features
+    assert (
+        remade(
+            lambda train: train.remove_columns("label").add_column(
+                "label", shifted, feature=features["label"]
+            )
+        )
+        != first
+    )
+
+
+def test_hash_of_a_broken_folder_is_refused(paths):
+    (paths.dataset / "repair" / "state.json").write_text("{}")
+    with pytest.raises(UserError, match="move it away"):
+        hash_of(paths)
+
+
+# -- sources --------------------------------------------------------------------------------
+
+
+def as_saved(folder, source):
+    source.save_to_disk(folder)
+
+
+def as_parquet(folder, source):
+    for split, dataset in source.items():
+        dataset.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")
+
+
+def as_images(folder, source):
+    for split, dataset in source.items():
+        for i, row in enumerate(dataset):
+            (folder / split / str(row["label"])).mkdir(parents=True, exist_ok=True)
+            row["image"].save(folder / split / str(row["label"]) / f"{i:03}.png")
+
+
+@pytest.mark.parametrize("write", [as_saved, as_parquet, as_images])
+def test_data_on_disk(tmp_path, source, write):
+    """tiny-imagenet's shape: columns image and label, the test set is called valid."""
+    renamed = source.rename_column("img", "image")
+    renamed["valid"] = renamed.pop("test")
+    folder = tmp_path / "data set"
+    write(folder, renamed)
+    found = folds.load_source(PROFILES["tiny-imagenet"], folder, SPLIT_SEED)
+    assert sorted(found) == ["train", "valid"]
+    for split in found:
+        assert sorted(found[split]["label"]) == sorted(renamed[split]["label"])
+        sums = [
+            sorted(int(np.asarray(i).sum()) for i in d[split]["image"]) for d in (found, renamed)
+        ]
+        assert sums[0] == sums[1]
+
+
+def test_saved_images_do_not_need_the_folder_they_came_from(tmp_path, source):
+    folder = tmp_path / "data set"
+    as_images(folder, source.rename_column("img", "image"))
+    found = datasets.load_dataset(str(folder))
+    paths = FoldPaths(tmp_path, "tiny-imagenet", 0)
+    folds.make_fold(paths, found, "test", 5, SPLIT_SEED)
+    shutil.rmtree(folder)
+    assert folds.load_split(paths, "train")[0]["image"].size == (8, 8)
+
+
+def test_data_on_disk_that_does_not_fit(tmp_path, source):
+    folder = tmp_path / "saved"
+    with pytest.raises(UserError, match="is not a folder; --data-dir"):
+        folds.load_source(PROFILE, folder, SPLIT_SEED)
+    source.save_to_disk(folder)
+    with pytest.raises(UserError, match="splits train, test; expected 'valid'"):
+        folds.load_source(PROFILES["tiny-imagenet"], folder, SPLIT_SEED)
+    with pytest.raises(UserError, match="split 'train' has the columns img, label; expected 'fine"):
+        folds.load_source(PROFILES["c100"], folder, SPLIT_SEED)
+    with pytest.raises(UserError, match="single split"):
+        folds.load_source(PROFILE, folder / "train", SPLIT_SEED)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="cannot be read"):
+        folds.load_source(PROFILE, tmp_path / "empty", SPLIT_SEED)
+
+
+def test_too_small_data_is_refused(tmp_path, source):
+    few = datasets.DatasetDict(train=source["train"].select(range(4)), test=source["test"])
+    with pytest.raises(UserError, match="4 training images cannot be split into 5 folds"):
+        folds.make_fold(FoldPaths(tmp_path, "digits", 0), few, "test", 5, SPLIT_SEED)
+
+
+def test_without_a_network_the_message_says_what_to_fetch(tmp_path):
+    with pytest.raises(UserError) as caught:
+        folds.load_source(PROFILES["c100"], None, SPLIT_SEED)
+    assert "hf download uoft-cs/cifar100 --repo-type dataset" in str(caught.value)
+    assert "--data-dir cifar100" in str(caught.value)

@@ -1,0 +1,278 @@
+"""A tiny fold and two checkpoints, made without training, and the scripts run on them.
+
+The scripts run as a user runs them (`run`), or in forks of one process that
+has imported everything before (`Server`): a cold start costs seconds.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "digits_fold0"
+CLASSES = ("zero", "=one", "zwei", "drei")
+SIZES = {
+    "hidden_size": 8,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 4,
+    "patch_size": 2,
+    "num_channels": 1,
+}
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TQDM_DISABLE": "1",  # so that stderr holds the message and nothing else
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+# What differs between two runs by nature: times of day, and hashes bound to inode numbers.
+TIMED = ("_time.csv", "provenance.json", ".hashes.json", ".log", ".lock")
+# The proof of the caches compares speeds; the other rows of proof.csv have to be equal.
+SPEEDS = ('"model_s_per_sample"', '"tail_s_per_sample"', '"speedup"')
+
+
+# -- making inputs -----------------------------------------------------------------------------
+
+
+def make_model(seed: int = 0, classes: int = len(CLASSES), **config):
+    """A ViT classifier whose random weights are large enough for predictions to differ."""
+    import torch
+    from transformers import ViTConfig, ViTForImageClassification
+
+    torch.set_num_threads(1)
+    sizes = {**SIZES, "num_labels": classes, **config}
+    model = ViTForImageClassification(ViTConfig(**sizes)).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, values in model.named_parameters():
+            noise = torch.randn(values.shape, generator=generator)
+            is_norm = "layernorm" in name and name.endswith("weight")
+            values.copy_(1 + 0.3 * noise if is_norm else 0.7 * noise)
+    return model
+
+
+def nudge(model, seed: int = 1, size: float = 0.02) -> None:
+    """Change every weight a little, as an epoch of training does."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for values in model.parameters():
+            values.add_(size * torch.randn(values.shape, generator=generator))
+
+
+def make_images(n: int, seed: int, size: int = SIZES["image_size"]) -> np.ndarray:
+    """uint8 (n, size, size)."""
+    return np.random.default_rng(seed).integers(0, 256, (n, size, size), dtype=np.uint8)
+
+
+def predict(model, images: np.ndarray) -> np.ndarray:
+    """Class that `model` gives each grey image, with the standard preprocessing written out."""
+    import torch
+
+    pixels = torch.from_numpy((images / 255 - 0.5) / 0.5).float()[:, None]  # (n, 1, H, W)
+    pixels = pixels.expand(-1, model.config.num_channels, -1, -1)
+    with torch.no_grad():
+        return model(pixels).logits.argmax(1).numpy()
+
+
+def spoil(predicted: np.ndarray, classes: int, mistakes: int = 4) -> np.ndarray:
+    """True labels under which the first images of the most predicted class are mistakes."""
+    labels = predicted.copy()
+    common = int(np.bincount(predicted).argmax())
+    labels[np.flatnonzero(predicted == common)[:mistakes]] = (common + 1) % classes
+    return labels
+
+
+def save_dataset(
+    folder: Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    names: tuple[str, ...] = CLASSES,
+    columns: tuple[str, str] = ("img", "label"),
+) -> None:
+    """A DatasetDict whose repair split holds all images; train and test hold the first few."""
+    import datasets
+    from PIL import Image
+
+    features = datasets.Features(
+        {columns[0]: datasets.Image(), columns[1]: datasets.ClassLabel(names=list(names))}
+    )
+    pictures = [Image.fromarray(image) for image in images]
+
+    def split(stop: int) -> "datasets.Dataset":
+        rows = {columns[0]: pictures[:stop], columns[1]: [int(x) for x in labels[:stop]]}
+        return datasets.Dataset.from_dict(rows, features=features)
+
+    whole = {"train": split(5), "repair": split(len(labels)), "test": split(5)}
+    datasets.DatasetDict(whole).save_to_disk(folder)
+
+
+def make_fold(
+    root: Path,
+    fold: int = 0,
+    seed: int = 0,
+    samples: int = 60,
+    names: tuple[str, ...] = CLASSES,
+    mistakes: int = 4,
+    **config,
+) -> None:
+    """dataset/digits_fold<k> and out_vit_digits_fold<k>, M1 wrong on `mistakes` images of a class.
+
+    config : sizes of the model that differ from SIZES.
+    """
+    images = make_images(samples, seed)
+    model = make_model(seed, len(names), **config)
+    training = root / f"out_vit_digits_fold{fold}"
+    model.save_pretrained(training / "checkpoint-10")
+    labels = spoil(predict(model, images), len(names), mistakes)
+    save_dataset(root / "dataset" / f"digits_fold{fold}", images, labels, names)
+    nudge(model, seed + 1)
+    model.save_pretrained(training / "checkpoint-20")
+
+
+# -- running -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finished:
+    """status : exit status, or minus the signal. points : file-system writes, in order."""
+
+    status: int
+    stdout: str
+    stderr: str
+    points: list[str] = field(default_factory=list)
+
+
+def command(step: int, root: Path, *options: str) -> list[str]:
+    given = list(options)
+    given += [] if "--ds" in given else ["--ds", "digits"]
+    given += [] if "--fold" in given else ["--fold", "0"]
+    return [str(ROOT / f"exp-fl-5-{step}.py"), "--root", str(root), *given]
+
+
+def run(step: int, root: Path, *options: str, **environment: str) -> Finished:
+    """Run a script in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, *command(step, root, *options)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**ENVIRONMENT, **environment},
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+class Server:
+    """tests/support/kill_at.py: runs scripts in forks of a process that has imported everything."""
+
+    def __enter__(self) -> "Server":
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "tests" / "support" / "kill_at.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+        )
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+    def run(self, step: int, root: Path, *options: str, **more) -> Finished:
+        """Run a script.
+
+        more : `mode` "kill" or "full" with `at`, the number of a write;
+            `constants` that replace those of utils.constants, and `profile` parts
+            of the data set's profile there; `summary` False
+            leaves out step 7's summary across folds; `draw` True draws its figures.
+        """
+        return self.run_together(1, step, root, *options, **more)[0]
+
+    def run_together(
+        self, times: int, step: int, root: Path, *options: str, **more
+    ) -> list[Finished]:
+        """Start a script several times at once."""
+        request = {"command": command(step, root, *options), "root": str(root), "times": times}
+        self.process.stdin.write(json.dumps(request | more) + "\n")
+        self.process.stdin.flush()
+        return [Finished(**one) for one in json.loads(self.process.stdout.readline())]
+
+
+# -- the steps of an undisturbed fold ------------------------------------------------------------
+
+# Few random draws: what they give is tested elsewhere.
+QUICK = {"PERMUTATION_DRAWS": 49, "BOOTSTRAP_DRAWS": 49}
+SUMMARY = "summary"
+STAGES = (1, 2, 3, 4, 5, 6, 7, SUMMARY)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step, step 7 in two: the tree before it, what it leaves, and its writes in order."""
+
+    before: Path
+    after: dict[str, bytes]
+    points: list[str]
+
+
+def run_stage(server: Server, stage: int | str, root: Path, *options: str, **more) -> Finished:
+    step = 7 if stage == SUMMARY else stage
+    more = {"summary": stage == SUMMARY, "constants": QUICK} | more
+    return server.run(step, root, *options, **more)
+
+
+def run_stages(server: Server, folder: Path) -> dict[int | str, Stage]:
+    """Make a fold below `folder` and run every step on it."""
+    root = folder / "root"
+    make_fold(root)
+    found = {}
+    for stage in STAGES:
+        before = shutil.copytree(root, folder / f"before_{stage}")
+        done = run_stage(server, stage, root)
+        if done.status:
+            raise RuntimeError(f"step {stage} failed: {done.stderr}")
+        found[stage] = Stage(before, results(root), done.points)
+    return found
+
+
+# -- comparing ---------------------------------------------------------------------------------
+
+
+def results(root: Path) -> dict[str, bytes]:
+    """Every result of every fold below `root`, without what holds times of day."""
+    found = {}
+    for path in sorted((root / "exp-fl-5").rglob("*")):
+        if not path.is_file() or path.name.endswith(TIMED):
+            continue
+        content = path.read_bytes()
+        if path.name == "proof.csv":
+            lines = content.decode().splitlines(keepends=True)
+            content = "".join(x for x in lines if not x.startswith(SPEEDS)).encode()
+        found[path.relative_to(root).as_posix()] = content
+    return found
+
+
+def snapshot(root: Path, ignore: tuple[str, ...] = (".log", ".lock")) -> dict[str, str]:
+    """Hash of every file below `root`, links as where they point to."""
+    found = {}
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            if name.endswith(ignore):
+                continue
+            if path.is_symlink():
+                found[str(path)] = f"-> {path.readlink()}"
+            elif path.is_file():
+                found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found

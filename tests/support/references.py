@@ -1,0 +1,243 @@
+"""Slow float64 references: formulas written as loops and autograd, independent of utils."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+ACTIVATIONS = {
+    "gelu": lambda x: 0.5 * x * (1 + torch.erf(x / math.sqrt(2))),
+    "relu": lambda x: torch.where(x > 0, x, torch.zeros_like(x)),
+}
+
+
+def relative_error(actual, expected):
+    """Largest difference, as a share of the largest expected value."""
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    return np.abs(actual - expected).max() / np.abs(expected).max()
+
+
+def minmax(values):
+    values = np.asarray(values, dtype=np.float64)
+    width = values.max() - values.min()
+    return np.zeros_like(values) if width == 0 else (values - values.min()) / width
+
+
+# The network behind `h`
+
+
+@dataclass(frozen=True)
+class Net:
+    """The tail of the ViT in float64; `weights` by the names of the fields of `Tail`."""
+
+    weights: dict[str, torch.Tensor]
+    activation: str
+    eps: float
+
+    def norm(self, x, prefix):
+        centred = x - x.mean(dim=1, keepdim=True)
+        deviation = torch.sqrt((centred**2).mean(dim=1, keepdim=True) + self.eps)
+        return (
+            centred / deviation * self.weights[f"{prefix}_weight"] + self.weights[f"{prefix}_bias"]
+        )
+
+    def u(self, h):
+        return self.norm(h, "ln")
+
+    def a(self, h, w_bef=None):
+        w_bef = self.weights["w_bef"] if w_bef is None else w_bef
+        return ACTIVATIONS[self.activation](self.u(h) @ w_bef.T + self.weights["b_bef"])
+
+    def o(self, a, w_aft=None):
+        w_aft = self.weights["w_aft"] if w_aft is None else w_aft
+        return a @ w_aft.T + self.weights["b_aft"]
+
+    def logits(self, y):
+        return self.norm(y, "final_ln") @ self.weights["head_weight"].T + self.weights["head_bias"]
+
+    def probability(self, h, a, labels):
+        """Softmax probability of the true class, (S,)."""
+        exponentials = torch.exp(self.logits(h + self.o(a)))
+        return exponentials[range(len(labels)), labels] / exponentials.sum(dim=1)
+
+
+def flat(w_bef, w_aft):
+    """Canonical order, weight by weight."""
+    return np.array(
+        [float(w) for row in w_bef for w in row] + [float(w) for row in w_aft for w in row]
+    )
+
+
+def mean_loss_gradient(net, h, labels):
+    """Mean gradient of the cross-entropy, by autograd through the whole tail, (N,)."""
+    w_bef, w_aft = (net.weights[k].clone().requires_grad_(True) for k in ("w_bef", "w_aft"))
+    logits = net.logits(h + net.o(net.a(h, w_bef), w_aft))
+    chosen = logits[range(len(labels)), labels]
+    loss = (torch.logsumexp(logits, dim=1) - chosen).mean()
+    return flat(*torch.autograd.grad(loss, [w_bef, w_aft]))
+
+
+def forward_impact(net, h):
+    """FI_w of SPEC 5.5 through explicit (samples, out, in) tensors, (N,)."""
+    a = net.a(h).detach().requires_grad_(True)
+    o = net.o(a)
+    total = net.logits(h + o).sum()
+    grad_a, grad_o = torch.autograd.grad(total, [a, o])
+    matrices = []
+    for x, weight, grad in (
+        (net.u(h), net.weights["w_bef"], grad_a),
+        (a.detach(), net.weights["w_aft"], grad_o),
+    ):
+        product = (x[:, None, :] * weight[None, :, :]).abs()  # (S, out, in)
+        forward = zero_over_zero(product, product.sum(dim=2, keepdim=True)).mean(dim=0)
+        backward = zero_over_zero(grad.abs(), grad.abs().sum(dim=1, keepdim=True)).mean(dim=0)
+        matrices.append(forward * backward[:, None])
+    return flat(*matrices)
+
+
+def zero_over_zero(part, whole):
+    return torch.where(whole == 0, torch.zeros_like(part), part / whole)
+
+
+def arachne(net, neg, pos):
+    """GL, FI and the score of SPEC 5.5, each (N,); `neg` and `pos` are pairs (h, labels)."""
+    gl = np.abs(mean_loss_gradient(net, *neg)) / (1 + np.abs(mean_loss_gradient(net, *pos)))
+    fi = forward_impact(net, neg[0]) / (1 + forward_impact(net, pos[0]))
+    return gl, fi, 0.5 * minmax(gl) + 0.5 * minmax(fi)
+
+
+def pareto_front(first, second):
+    """Points that no other point dominates, both maximised, in O(N^2)."""
+    points = list(zip(first, second, strict=True))
+    return [
+        i
+        for i, p in enumerate(points)
+        if not any(q[0] >= p[0] and q[1] >= p[1] and q != p for q in points)
+    ]
+
+
+def integrated_gradients(net, h, labels, points):
+    """Score (m,) and completeness gap (S,): autograd of P_true at every point of the path."""
+    a = net.a(h).detach()
+    gradient = torch.zeros_like(a)
+    for t in range(1, points + 1):
+        at = (t / points * a).requires_grad_(True)
+        gradient += torch.autograd.grad(net.probability(h, at, labels).sum(), at)[0]
+    ig = (a * gradient / points).numpy()
+    change = net.probability(h, a, labels) - net.probability(h, torch.zeros_like(a), labels)
+    return ig.mean(axis=0), np.abs(ig.sum(axis=1) - change.numpy())
+
+
+# Variance of neurons
+
+
+def v_scores(rows):
+    """V_j of SPEC 5.3 from numpy's covariance, entry by entry."""
+    rows = np.asarray(rows, dtype=np.float64)
+    m = rows.shape[1]
+    cov = np.atleast_2d(np.cov(rows, rowvar=False, ddof=1))
+    return np.array(
+        [
+            cov[j, j] + sum(abs(cov[j, i]) for i in range(m) if i != j) / max(m - 1, 1)
+            for j in range(m)
+        ]
+    )
+
+
+def top(values, n):
+    """The n highest, equal ones by ascending index."""
+    return sorted(range(len(values)), key=lambda i: (-values[i], i))[:n]
+
+
+def vdiff_selection(before, middle, after, n):
+    """The weights that weight / vdiff selects with budget n, as canonical indices."""
+    d, m = len(before), len(middle)
+    neurons = top(middle, n * m // d)
+    chosen = {j * d + i for j in neurons for i in top(before, n)}
+    return chosen | {m * d + i * m + j for i in top(after, n) for j in neurons}
+
+
+def vdiff_keys(before, middle, after):
+    """(level, minus the sum of the scaled vdiffs) of every weight: ascending = most suspicious."""
+    d, m = len(before), len(middle)
+    level = {}
+    for n in range(d, 0, -1):
+        level.update(dict.fromkeys(vdiff_selection(before, middle, after, n), n))
+    bef, mid, aft = minmax(before), minmax(middle), minmax(after)
+    sums = [mid[j] + bef[i] for j in range(m) for i in range(d)]
+    sums += [aft[i] + mid[j] for i in range(d) for j in range(m)]
+    return [(level[w], -sums[w]) for w in range(2 * m * d)]
+
+
+# Metrics of one ranking without ties
+
+
+def orders(scores) -> Iterator[tuple[int, ...]]:
+    """Every ranking that the scores allow: all permutations inside groups of equal scores."""
+    groups = [
+        [i for i, s in enumerate(scores) if s == value]
+        for value in sorted(set(scores), reverse=True)
+    ]
+    for parts in itertools.product(*(itertools.permutations(g) for g in groups)):
+        yield tuple(itertools.chain.from_iterable(parts))
+
+
+def shuffled_inside(order, stratum) -> Iterator[tuple[int, ...]]:
+    """Every ranking with the matrices at the same positions as in `order`."""
+    members = [[i for i in order if stratum[i] == s] for s in (0, 1)]
+    for first, second in itertools.product(*(itertools.permutations(g) for g in members)):
+        sources = (iter(first), iter(second))
+        yield tuple(next(sources[stratum[i]]) for i in order)
+
+
+def dcg(gains):
+    return sum(gain / math.log2(place + 1) for place, gain in enumerate(gains, 1))
+
+
+def at_k(order, gain, n_positives, k):
+    """The metrics @K of one ranking, each from its definition."""
+    truth = top(gain, len(gain))
+    positives, first = set(truth[:n_positives]), order[:k]
+    hits = len(positives & set(first))
+    precision, recall = hits / k, hits / n_positives
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / (precision + recall) if hits else 0.0,
+        "overlap": len(set(truth[:k]) & set(first)) / k,
+        "lift": precision / (n_positives / len(gain)),
+        "ndcg": dcg([gain[i] for i in first]) / dcg([gain[i] for i in truth[:k]]),
+        "mass": sum(gain[i] for i in first) / sum(gain),
+    }
+
+
+def whole(order, gain, n_positives):
+    """The metrics of one whole ranking without ties that average over ties."""
+    positives = set(top(gain, n_positives))
+    ranks = [place for place, i in enumerate(order, 1) if i in positives]
+    n, r = len(gain), n_positives
+    below = sum(1 for rank in ranks for place in range(rank + 1, n + 1) if place not in ranks)
+    return {
+        "ap": sum(found / rank for found, rank in enumerate(ranks, 1)) / r,
+        "auc": below / (r * (n - r)) if r < n else math.nan,
+        "first_hit": ranks[0],
+        "exam": ranks[0] / n,
+    }
+
+
+def mean_of(dictionaries):
+    """Mean of each key over dictionaries with the same keys."""
+    rows = list(dictionaries)
+    return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+
+
+def kendall_tau_b(x, y):
+    """Tau-b over all pairs."""
+    pairs = list(itertools.combinations(range(len(x)), 2))
+    signs = [(np.sign(x[i] - x[j]), np.sign(y[i] - y[j])) for i, j in pairs]
+    numerator = sum(a * b for a, b in signs)
+    denominator = math.sqrt(sum(abs(a) for a, _ in signs) * sum(abs(b) for _, b in signs))
+    return numerator / denominator if denominator else math.nan

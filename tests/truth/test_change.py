@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from utils import ranking
+from utils.truth import change
+
+M, D = 7, 3
+
+
+def two_models(seed=0, m=M, d=D):
+    rng = np.random.default_rng(seed)
+    w_m1 = rng.normal(size=2 * m * d).astype(np.float32)
+    w_m2 = w_m1 + (0.1 * rng.normal(size=2 * m * d)).astype(np.float32)
+    w_m2[::5] = w_m1[::5]
+    return w_m1, w_m2
+
+
+def test_rows_name_the_matrix_and_the_place_in_it():
+    values = np.arange(2 * M * D)
+    w_bef, w_aft = ranking.unflatten(values, M, D)
+    indices = np.array([40, 0, 21, 20, 5])
+    found = change.weight_rows(indices, M, D)
+    matrices = {"W_bef": w_bef, "W_aft": w_aft}
+    places = zip(found["matrix"], found["row"], found["col"], strict=True)
+    assert [matrices[name][row, col] for name, row, col in places] == indices.tolist()
+
+
+def test_top_table_holds_the_most_changed_weights_in_order():
+    w_m1, w_m2 = two_models()
+    order = ranking.rank_by(np.abs(w_m2 - w_m1))
+    table = change.top_table(w_m1, w_m2, order[:9], M, D)
+    assert list(table.columns) == [
+        "rank", "matrix", "row", "col", "w_m1", "w_m2", "diff", "abs_diff",
+    ]  # fmt: skip
+    assert table["rank"].tolist() == list(range(1, 10))
+    assert table["abs_diff"].is_monotonic_decreasing
+    before, after = (dict(zip(ranking.MATRICES, ranking.unflatten(w, M, D), strict=True))
+                     for w in (w_m1, w_m2))  # fmt: skip
+    for row in table.itertuples():
+        place = (row.row, row.col)
+        assert row.w_m1 == before[row.matrix][place]
+        assert row.w_m2 == after[row.matrix][place]
+        assert row.diff == np.float32(row.w_m2) - np.float32(row.w_m1)
+        assert row.abs_diff == abs(row.diff)
+    left_out = np.delete(np.abs(w_m2 - w_m1), order[:9])
+    assert table["abs_diff"].min() >= left_out.max()
+
+
+@pytest.mark.parametrize("n_top", [1, 4, 42])
+def test_summary_agrees_with_counting(n_top):
+    w_m1, w_m2 = two_models(1)
+    abs_diff = np.abs(w_m2 - w_m1)
+    order = ranking.rank_by(abs_diff)
+    table = change.summary_table(abs_diff, order, n_top, M, D)
+    found = dict(zip(table["quantity"], table["value"], strict=True))
+    top = order[:n_top].tolist()
+    owners = [w // D if w < M * D else (w - M * D) % M for w in top]
+    in_bef = sum(w < M * D for w in top)
+    wide = abs_diff.astype(np.float64)
+    expected = {
+        "n_weights": 42,
+        "d": D,
+        "m": M,
+        "n_top": n_top,
+        "threshold_abs_diff": min(wide[top]),
+        "share_of_top_in_W_bef": in_bef / n_top,
+        "share_of_top_in_W_aft": 1 - in_bef / n_top,
+        "neurons_with_a_top_weight": len(set(owners)),
+        "most_top_weights_in_one_neuron": max(owners.count(j) for j in range(M)),
+        "share_of_total_change_in_top": wide[top].sum() / wide.sum(),
+        "unchanged_weights": sum(x == 0 for x in abs_diff),
+        "mean_abs_diff": wide.mean(),
+        "quantile_0": wide.min(),
+        "quantile_0.5": np.sort(wide)[[20, 21]].mean(),
+        "quantile_1": wide.max(),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6)

@@ -1,0 +1,1 @@
+"""Folds, pictures, what M1 misclassifies and the settings made of it."""

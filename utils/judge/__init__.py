@@ -1,0 +1,1 @@
+"""One fold: rankings compared with a truth."""

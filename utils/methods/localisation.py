@@ -1,0 +1,217 @@
+"""Run the methods of one step on every setting of a fold, from the caches alone."""
+
+import argparse
+import logging
+from collections import Counter
+from typing import NoReturn
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from utils import ranking
+from utils.data.settings import ALL, SETTINGS_STEP, read_samples, read_settings, setting_inputs
+from utils.methods import METHODS, Method
+from utils.methods.evidence import Evidence
+from utils.model.inputs import M1, Inputs, open_inputs
+from utils.model.states import cache_inputs, load_states, load_tail
+from utils.model.tail import activation_function
+from utils.run.cli import Job, add_budget, add_device, run
+from utils.run.devices import pick_device
+from utils.run.paths import FoldPaths
+from utils.run.provenance import Ledger, Stopwatch, Task
+from utils.truth import change
+
+
+def main(step: int, description: str) -> NoReturn:
+    """A script whose methods are all in the dictionary: run those of its step."""
+    run(
+        step,
+        description,
+        run_methods,
+        add_options=add_options,
+        needs=("training",),
+        after=show,
+    )
+
+
+def methods_of(step: int, setting: str) -> dict[tuple[str, str], Method]:
+    """The methods of a step that stand under `setting`."""
+    return {
+        key: method
+        for key, method in METHODS.items()
+        if method.step == step and (method.per_setting or setting == ALL)
+    }
+
+
+def run_methods(job: Job) -> pd.DataFrame:
+    """All methods of the job's step on all settings of its fold.
+
+    Returns
+    -------
+    The finding for the terminal: seconds per method, summed over settings.
+    """
+    inputs = open_inputs(job)
+    ledger, paths = inputs.ledger, job.paths
+    settings = [s for s in read_settings(paths) if methods_of(job.step, s)]
+    ns = job.budgets(inputs.d, inputs.m)
+    ledger.require(paths.settings, SETTINGS_STEP)
+    device = pick_device(job.args.device)
+    ledger.device = str(device)
+    tail = load_tail(inputs.pair.m1).to(device)
+    states = load_states(paths, tail)
+    job.log.info(
+        "reads cache_states_repair/ (%d samples), the tail of %s, %d settings; n: %s; device: %s",
+        states.n_samples, inputs.pair.m1.name, len(settings), ns, device,
+    )  # fmt: skip
+    fold_memo: dict = {}
+    count: Counter[tuple[str, bool]] = Counter()  # (whole or cut, made now)
+    with logging_redirect_tqdm([job.log]):
+        for setting in tqdm(settings, desc=f"step {job.step}", unit="setting"):
+            samples = read_samples(paths, setting, states.n_samples)
+            evidence = Evidence(
+                tail, states, *samples, job.seed, job.constants["IG_POINTS"], fold_memo
+            )
+            for (level, name), method in methods_of(job.step, setting).items():
+                made = localise(job, ledger, evidence, setting, level, name, method)
+                count["whole", made] += 1
+                for n in ns:
+                    count["cut", cut(job, inputs, setting, level, name, method, n)] += 1
+    ledger.close()
+    job.log.info(
+        "made %d rankings and %d cut at n, kept %d and %d that are up to date; wrote %s",
+        count["whole", True], count["cut", True], count["whole", False], count["cut", False],
+        paths.results,
+    )  # fmt: skip
+    return time_table(ledger)
+
+
+def localise(
+    job: Job,
+    ledger: Ledger,
+    evidence: Evidence,
+    setting: str,
+    level: str,
+    name: str,
+    method: Method,
+) -> bool:
+    """Score and rank with one method; False if that was done before."""
+    paths = job.paths
+    samples = setting_inputs(paths, setting) if method.per_setting else []
+    task = ledger.task(
+        f"{setting}/{level}/{name}",
+        inputs=[M1, *cache_inputs(paths), *samples],
+        constants=method.constants,
+        code=(*method.code, method.function, localise),
+    )  # fmt: skip
+    if task.done:
+        return False
+    activation_function(evidence.tail.activation)  # its import is nobody's running time
+    with task:
+        watch, saved = Stopwatch(), evidence.saved_s
+        scores = method.function(evidence)
+        order = scores.ranking if scores.ranking is not None else ranking.rank_by(scores.score)
+        seconds = watch.seconds + evidence.saved_s - saved
+        task.time(f"{level}/{name}", seconds, setting)
+        task.save_array(paths.score(setting, level, name), scores.score)
+        task.save_array(paths.ranking(setting, level, name), order)
+        for stem, array in scores.extras.items():
+            task.save_array(paths.extra(setting, stem), array)
+        for note in scores.notes:
+            level_of_note = logging.INFO if setting == ALL else logging.DEBUG
+            job.log.log(level_of_note, "%s: %s", setting, note)
+    return True
+
+
+def cut(
+    job: Job, inputs: Inputs, setting: str, level: str, name: str, method: Method, n: int
+) -> bool:
+    """The first n neurons or 8 n^2 weights of a method; False if they were there before."""
+    paths, ledger = job.paths, inputs.ledger
+    sources = [(paths.score(setting, level, name), job.step)]
+    if method.with_budget is None:
+        sources.append((paths.ranking(setting, level, name), job.step))
+    else:
+        sources += [
+            (getattr(paths, kind)(setting, *names), job.step)
+            for kind, *names in method.budget_reads
+        ]
+    task = ledger.task(
+        f"{setting}/{level}/{name}/n{n}",
+        inputs=sources,
+        code=(*method.code, change, cut, save_first),
+    )
+    if task.done:
+        return False
+    with task:
+        watch = Stopwatch()
+        if method.with_budget is None:
+            score = np.load(sources[0][0], mmap_mode="r")
+            order = np.load(sources[1][0], mmap_mode="r")
+        else:
+            arrays = [np.load(path) for path, _ in sources[1:]]
+            score = method.with_budget(*arrays, inputs.d, n)
+            order = ranking.rank_by(score)
+            task.save_array(paths.score(setting, level, name, n), score)
+        size = n if level == "neuron" else ranking.weight_budget(n, len(score))
+        first = np.array(order[:size])
+        task.time(f"{level}/{name}", watch.seconds, setting, n)
+        save_first(task, paths, setting, level, name, n, first, np.asarray(score[first]), inputs)
+    return True
+
+
+def save_first(
+    task: Task,
+    paths: FoldPaths,
+    setting: str,
+    level: str,
+    name: str,
+    n: int,
+    first: np.ndarray,
+    scores: np.ndarray,
+    inputs: Inputs,
+) -> None:
+    """Write a cut ranking as .npy, and as .csv that says in words where each item is."""
+    if level == "neuron":
+        where = {"neuron": first}
+    else:
+        where = change.weight_rows(first, inputs.m, inputs.d)
+    table = pd.DataFrame({"rank": np.arange(1, len(first) + 1), **where, "score": scores})
+    task.save_array(paths.ranking(setting, level, name, n), first)
+    task.save_table(paths.ranking(setting, level, name, n, "csv"), table)
+
+
+def time_table(ledger: Ledger) -> pd.DataFrame:
+    """Seconds per method over all settings of this step, without and with n."""
+    rows = [
+        row
+        for task in ledger.content["tasks"].values()
+        if task["step"] == ledger.step
+        for row in task["times"]
+    ]
+    table = pd.DataFrame(rows, columns=["setting", "method", "n", "elapsed_s", "device"])
+    whole = table[table["n"].isna()]
+    return (
+        whole.groupby("method", sort=False)["elapsed_s"]
+        .agg(settings="size", seconds="sum")
+        .reset_index()
+    )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_budget(parser)
+    add_device(parser)
+
+
+def show(finished: list[tuple[Job, pd.DataFrame]]) -> None:
+    """Print seconds per method: in each fold, over its settings, and the mean."""
+    folds = {
+        f"fold {job.paths.fold}": table.set_index("method")["seconds"] for job, table in finished
+    }
+    seconds = pd.DataFrame(folds)
+    if len(folds) > 1:
+        seconds["mean"] = seconds.mean(axis=1)
+    seconds.insert(0, "settings", finished[0][1].set_index("method")["settings"])
+    text = seconds.rename_axis("seconds").reset_index()
+    print(text.to_string(index=False, na_rep="-", float_format="{:.3f}".format))

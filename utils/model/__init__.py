@@ -1,0 +1,1 @@
+"""Checkpoints, training, and the tail of the network from the last FFN on."""

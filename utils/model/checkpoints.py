@@ -1,0 +1,275 @@
+"""M1 and M2: which checkpoints they are, and their weights without building a model.
+
+Written by transformers 4.x or 5.x (both save `vit.encoder.layer.<l>.*`), or
+saved from a 5.x state dict as it is (`vit.layers.<l>.mlp.*`): both spellings
+are read, from safetensors or `pytorch_model.bin`, whole or in shards.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from utils.errors import UserError
+from utils.run import provenance
+from utils.run.paths import FoldPaths
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+LAYER_NAMES = {
+    "w_bef": ("intermediate.dense.weight", "mlp.fc1.weight"),
+    "b_bef": ("intermediate.dense.bias", "mlp.fc1.bias"),
+    "w_aft": ("output.dense.weight", "mlp.fc2.weight"),
+    "b_aft": ("output.dense.bias", "mlp.fc2.bias"),
+    "ln_weight": ("layernorm_after.weight",),
+    "ln_bias": ("layernorm_after.bias",),
+}
+HEAD_NAMES = {
+    "final_ln_weight": "vit.layernorm.weight",
+    "final_ln_bias": "vit.layernorm.bias",
+    "head_weight": "classifier.weight",
+    "head_bias": "classifier.bias",
+}
+REPAIR_SUFFIX = "intermediate.repair.weight"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two checkpoint folders of a fold."""
+
+    m1: Path
+    m2: Path
+
+
+def find_pair(paths: FoldPaths) -> Pair:
+    """M2 is the checkpoint with the highest step, M1 the one before it.
+
+    Raises
+    ------
+    UserError : fewer than two folders `checkpoint-<number>`.
+    """
+    found = {}
+    for folder in paths.training.glob("checkpoint-*"):
+        match = re.fullmatch(r"checkpoint-(\d+)", folder.name)
+        if match and folder.is_dir():
+            same = found.setdefault(int(match[1]), folder)
+            if same != folder:
+                raise UserError(f"{same} and {folder.name} are of one step; take one away")
+    if len(found) < 2:
+        names = ", ".join(sorted(folder.name for folder in found.values())) or "none"
+        raise UserError(
+            f"{paths.training} has fewer than two checkpoint-<step> folders ({names}); "
+            f"run exp-fl-5-0.py --ds {paths.ds} --fold {paths.fold}"
+        )
+    last, before = sorted(found, reverse=True)[:2]
+    return Pair(m1=found[before], m2=found[last])
+
+
+def read_config(checkpoint: Path) -> dict:
+    """`config.json` of a ViT checkpoint."""
+    path = checkpoint / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; {checkpoint} is not a whole checkpoint") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not readable ({error}); copy the checkpoint again") from None
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind != "vit":
+        raise UserError(f"{path} is of a {kind!r} model, expected 'vit'")
+    for name in ("hidden_size", "intermediate_size", "num_hidden_layers"):
+        value = config.get(name)
+        if type(value) is not int or value < 1:
+            raise UserError(f"{path}: {name} is {value!r}; copy the checkpoint again")
+    heads = config.get("num_attention_heads", 1)
+    if type(heads) is not int or heads < 1 or config["hidden_size"] % heads:
+        raise UserError(f"{path}: num_attention_heads is {heads!r}; copy the checkpoint again")
+    eps = config.get("layer_norm_eps", 1e-12)
+    if type(eps) not in (int, float) or not 0 <= eps < 1:
+        raise UserError(f"{path}: layer_norm_eps is {eps!r}; copy the checkpoint again")
+    return config
+
+
+def weight_files(checkpoint: Path) -> list[Path]:
+    """The file, or the shards, that hold the weights; safetensors before .bin."""
+    for name in WEIGHT_FILES:
+        if (checkpoint / name).is_file():
+            return [checkpoint / name]
+        index = checkpoint / f"{name}.index.json"
+        if index.is_file():
+            try:
+                shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+                files = sorted(checkpoint / Path(shard).name for shard in shards)
+                if {file.name for file in files} != shards:
+                    raise ValueError("it names files outside the folder")
+            except (ValueError, LookupError, AttributeError, TypeError) as error:
+                raise UserError(
+                    f"{index} is not readable ({error}); copy the checkpoint again"
+                ) from None
+            absent = [file for file in files if not file.is_file()]
+            if absent or not files:
+                raise UserError(
+                    f"{index} names the shard {absent[0].name if absent else ''} "
+                    f"that is not in {checkpoint}; copy the checkpoint again"
+                )
+            return files
+    raise UserError(
+        f"{checkpoint} has neither {' nor '.join(WEIGHT_FILES)}; it is not a whole checkpoint"
+    )
+
+
+@contextmanager
+def open_tensors(checkpoint: Path) -> Iterator[dict[str, Callable[[], "torch.Tensor"]]]:
+    """Tensors of a checkpoint by name, each read when it is called for.
+
+    Nothing is unpickled: `.bin` files go through torch's weights-only loading.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    readers: dict[str, Callable[[], torch.Tensor]] = {}
+    opened = []
+    try:
+        for file in weight_files(checkpoint):
+            if file.suffix == ".safetensors":
+                handle = safe_open(str(file), framework="pt")
+                opened.append(handle)
+                for key in handle.keys():  # noqa: SIM118 - not a dict
+                    readers[key] = lambda handle=handle, key=key: handle.get_tensor(key)
+            else:
+                state = _load_bin(file)
+                readers.update({key: lambda state=state, key=key: state[key] for key in state})
+        yield readers
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{checkpoint} cannot be read ({error}); copy the checkpoint again"
+        ) from None
+    finally:
+        opened.clear()
+
+
+def _load_bin(file: Path) -> dict[str, "torch.Tensor"]:
+    import torch
+
+    try:
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError:  # torch < 1.6 wrote a format that cannot be mapped
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # on broken files torch raises whatever it stumbles over
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise _refuse_bin(file, reason) from None
+    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
+        raise _refuse_bin(file, "not a dictionary of tensors")
+    return state
+
+
+def _refuse_bin(file: Path, reason: str) -> UserError:
+    return UserError(f"{file} is not a plain file of weights ({reason}); it was not loaded")
+
+
+def read_ffn(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
+    """W_bef (m, d) and W_aft (d, m) of the last layer, float32, and nothing else.
+
+    Raises
+    ------
+    UserError : a tensor is missing, of the wrong shape, or has NaN or infinite values.
+    """
+    config = read_config(checkpoint)
+    with open_tensors(checkpoint) as tensors:
+        w_bef = _layer_tensor(tensors, checkpoint, config, "w_bef")
+        w_aft = _layer_tensor(tensors, checkpoint, config, "w_aft")
+        _refuse_repair(tensors, checkpoint)
+    _require_shape(w_bef, (config["intermediate_size"], config["hidden_size"]), checkpoint, "W_bef")
+    _require_shape(w_aft, (config["hidden_size"], config["intermediate_size"]), checkpoint, "W_aft")
+    return w_bef, w_aft
+
+
+def read_tail(checkpoint: Path) -> dict[str, np.ndarray]:
+    """Every weight between `h` and the logits, float32, by LAYER_NAMES and HEAD_NAMES."""
+    config = read_config(checkpoint)
+    with open_tensors(checkpoint) as tensors:
+        weights = {key: _layer_tensor(tensors, checkpoint, config, key) for key in LAYER_NAMES}
+        for key, name in HEAD_NAMES.items():
+            weights[key] = _tensor(tensors, checkpoint, (name,))
+        _refuse_repair(tensors, checkpoint)
+    m, d, classes = config["intermediate_size"], config["hidden_size"], len(weights["head_bias"])
+    shapes = {
+        "w_bef": (m, d), "b_bef": (m,), "w_aft": (d, m), "b_aft": (d,),
+        "ln_weight": (d,), "ln_bias": (d,), "final_ln_weight": (d,), "final_ln_bias": (d,),
+        "head_weight": (classes, d), "head_bias": (classes,),
+    }  # fmt: skip
+    for key, shape in shapes.items():
+        _require_shape(weights[key], shape, checkpoint, key)
+    return weights
+
+
+def _layer_tensor(tensors: dict, checkpoint: Path, config: dict, key: str) -> np.ndarray:
+    last = config["num_hidden_layers"] - 1
+    old, new = f"vit.encoder.layer.{last}.", f"vit.layers.{last}."
+    names = LAYER_NAMES[key]
+    return _tensor(tensors, checkpoint, (old + names[0], new + names[-1]))
+
+
+def _tensor(tensors: dict, checkpoint: Path, names: tuple[str, ...]) -> np.ndarray:
+    for name in names:
+        if name in tensors:
+            values = tensors[name]().float().numpy()
+            if not np.isfinite(values).all():
+                raise UserError(f"{checkpoint}: {name} has NaN or infinite values; train it again")
+            return values
+    raise UserError(
+        f"{checkpoint} has no tensor {names[0]}; it is not a ViT classifier of this depth"
+    )
+
+
+def _require_shape(values: np.ndarray, shape: tuple[int, ...], checkpoint: Path, name: str) -> None:
+    if values.shape != shape:
+        raise UserError(
+            f"{checkpoint}: {name} has shape {values.shape}, its config.json says {shape}"
+        )
+
+
+def _refuse_repair(tensors: dict, checkpoint: Path) -> None:
+    """RepTran's extra matrices change nothing where they are the identity, and only there."""
+    for name in tensors:
+        if name.endswith(REPAIR_SUFFIX):
+            matrix = tensors[name]().float().numpy()
+            square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+            if not square or not np.array_equal(matrix, np.eye(len(matrix), dtype=np.float32)):
+                raise UserError(
+                    f"{checkpoint}: {name} is not the identity, so this is a repaired model; "
+                    "give the checkpoint from before the repair"
+                )
+
+
+def hash_ffn(checkpoint: Path, hashes: provenance.HashCache) -> str:
+    """Content hash of the two FFN matrices, remembered while the weight files stay the same."""
+
+    def compute() -> str:
+        w_bef, w_aft = read_ffn(checkpoint)
+        return provenance.hash_bytes(w_bef.tobytes(), w_aft.tobytes())
+
+    # Another way of reading them would find another FFN in the same files.
+    kind = f"ffn read by {provenance.hash_source(Path(__file__))[:16]}"
+    files = [*weight_files(checkpoint), checkpoint / "config.json"]
+    return hashes.get_together([file for file in files if file.exists()], kind, compute)
+
+
+def hash_checkpoint(checkpoint: Path, hashes: provenance.HashCache) -> str:
+    """Content hash of the weights, the config and the image preprocessing of a checkpoint."""
+    files = [
+        *weight_files(checkpoint),
+        checkpoint / "config.json",
+        checkpoint / "preprocessor_config.json",
+    ]
+    return provenance.hash_bytes(
+        *(f"{file.name}={hashes.get(file)};".encode() for file in files if file.is_file())
+    )

@@ -1,0 +1,299 @@
+"""Fine-tuning a ViT on one fold with the HF Trainer, a checkpoint per epoch."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from accelerate import PartialState
+from safetensors import SafetensorError
+from torch.utils.data import ConcatDataset
+from transformers import (
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    ViTConfig,
+    ViTForImageClassification,
+)
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+from utils.constants import Profile
+from utils.data import folds, images
+from utils.errors import UserError
+from utils.model import checkpoints
+from utils.run.paths import FoldPaths
+
+LOGGED = ("batch_size", "learning_rate", "weight_decay", "epochs", "repeats_per_epoch")
+BASE_MODEL_FILES = ["config.json", "preprocessor_config.json", "model*.safetensors*"]
+
+
+def train_fold(
+    paths: FoldPaths,
+    profile: Profile,
+    seed: int,
+    base_model: str | None,
+    workers: int | None,
+    resume_from: Path | None,
+    log: logging.Logger,
+) -> str:
+    """Train `profile.epochs` epochs; on the CPU, resumed or not, the same bytes come out.
+
+    Parameters
+    ----------
+    seed : decides the new weights and the order of the images.
+    base_model : folder or hub name; None trains from scratch.
+    resume_from : the last complete checkpoint of a run that was killed.
+
+    Returns
+    -------
+    The device it ran on, such as "cuda:0".
+    """
+    # A new classification head is no news, and the bar of saving one file neither.
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    splits = {split: folds.load_split(paths, split) for split in ("train", "repair")}
+    image, label = folds.columns_of(splits["train"], profile, str(paths.dataset))
+    names = folds.class_names(splits["train"], label)
+    rows = {}
+    for split, dataset in splits.items():
+        where = f"{paths.dataset}, split {split!r}"
+        folds.columns_of(dataset, profile, where)
+        folds.require_labels(folds.read_labels(dataset, label), len(names), where)
+        rows[split] = images.ImageRows(dataset, image, label, split)
+
+    transformers.set_seed(seed)
+    model, processor = build_model(profile, str(resume_from) if resume_from else base_model, names)
+    shape = images.input_shape(model.config)
+    arguments = training_arguments(paths.training_staging, profile, seed, workers)
+    with arguments.main_process_first(local=False, desc="clearing"):
+        shutil.rmtree(paths.training_staging, ignore_errors=True)
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        data_collator=images.Collate(processor, shape),
+        train_dataset=ConcatDataset([rows["train"]] * profile.repeats_per_epoch),
+        eval_dataset=rows["repair"],
+        processing_class=processor,
+        compute_metrics=accuracy,
+        preprocess_logits_for_metrics=predicted_class,
+        callbacks=[PublishCheckpoint(paths.training)],
+    )
+    log.info(
+        "%s: training on %d x %s, %s, seed %d, %s",
+        paths.name,
+        device_count(),
+        arguments.device.type,
+        f"going on from {resume_from.name}" if resume_from else f"from {base_model or 'scratch'}",
+        seed,
+        ", ".join(f"{name} {getattr(profile, name)}" for name in LOGGED),
+    )
+    started = Started()
+    trainer.add_callback(started)
+    with (
+        failures_in_words(paths, profile, resume_from, started),
+        cpu_threads(profile.cpu_threads),
+    ):
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    if trainer.is_world_process_zero():
+        shutil.rmtree(paths.training_staging, ignore_errors=True)
+    return str(arguments.device)
+
+
+class Started(TrainerCallback):
+    """Whether a step has begun: what fails before is the checkpoint that a run goes on from."""
+
+    seen = False
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self.seen = True
+
+
+@contextmanager
+def failures_in_words(
+    paths: FoldPaths, profile: Profile, resume_from: Path | None, started: Started
+) -> Iterator[None]:
+    """Turn what a user can mend into one line that says how."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        # How torch's own writer says that it has no room.
+        unwritten = isinstance(error, OSError | SafetensorError) or "inline_container" in reason
+        if resume_from and not started.seen:
+            raise UserError(
+                f"the training cannot go on from {resume_from} ({reason}); move that checkpoint "
+                "away to go on without it"
+            ) from error
+        if unwritten:
+            free = shutil.disk_usage(paths.training).free
+            raise UserError(
+                f"cannot write the checkpoints of {paths.training} ({reason}; {free:,} bytes are "
+                "free); make room or set the permissions, then run the step again"
+            ) from error
+        if isinstance(error, torch.OutOfMemoryError):
+            raise UserError(
+                f"the GPU has too little memory for a batch of {profile.batch_size}; use a larger "
+                "one or lower batch_size in utils/constants.py"
+            ) from None
+        raise
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Let torch use `count` threads, or as many as it likes, and put the old number back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def training_arguments(
+    output_dir: Path, profile: Profile, seed: int, workers: int | None
+) -> TrainingArguments:
+    """The Trainer's defaults but for what is named here."""
+    processes = device_count()
+    if profile.batch_size % processes:
+        raise UserError(
+            f"the batch of {profile.batch_size} cannot be shared by {processes} GPUs; "
+            "set CUDA_VISIBLE_DEVICES so that their number divides it"
+        )
+    return TrainingArguments(
+        output_dir=str(output_dir),
+        # The recipe: the batch is the one of all devices together.
+        num_train_epochs=profile.epochs,
+        per_device_train_batch_size=profile.batch_size // processes,
+        learning_rate=profile.learning_rate,
+        weight_decay=profile.weight_decay,
+        seed=seed,
+        data_seed=seed,
+        # One checkpoint per epoch: M1 and M2.
+        save_strategy="epoch",
+        # Accuracies of M1 and M2 on the repair split, for the table at the end.
+        eval_strategy="epoch",
+        per_device_eval_batch_size=64,
+        # The model's forward does not know the columns of the data set.
+        remove_unused_columns=False,
+        dataloader_num_workers=images.preprocessing_workers(
+            workers, int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        ),
+        # Without a GPU: no pinned memory, and processes that talk through gloo.
+        use_cpu=not torch.accelerator.is_available(),
+        # Nothing leaves the machine.
+        report_to="none",
+        # Every parameter of a ViT classifier takes part in the loss.
+        ddp_find_unused_parameters=False,
+    )
+
+
+def device_count() -> int:
+    """Devices that share one batch: torchrun's processes, or the GPUs of a single process."""
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    return world if world > 1 else max(1, torch.cuda.device_count())
+
+
+def build_model(
+    profile: Profile, base_model: str | None, names: list[str]
+) -> tuple[ViTForImageClassification, ViTImageProcessorPil]:
+    """A classifier of the classes `names`, from scratch or from a base model, float32."""
+    labels = {
+        "num_labels": len(names),
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: number for number, name in enumerate(names)},
+    }
+    if base_model is None:
+        try:
+            config = ViTConfig(**profile.vit_config, **labels)
+            return ViTForImageClassification(config), images.default_processor(config)
+        except Exception as error:  # transformers and torch raise whatever they stumble over
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"vit_config in utils/constants.py makes no ViT ({type(error).__name__}: "
+                f"{reason}); correct it"
+            ) from None
+    folder = fetch_base_model(base_model)
+    checkpoints.read_config(folder)
+    checkpoints.weight_files(folder)
+    try:
+        model, report = ViTForImageClassification.from_pretrained(
+            folder,
+            **labels,
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            local_files_only=True,
+            weights_only=True,
+            attn_implementation="sdpa",  # a config.json may name code on the hub here
+        )
+    except Exception as error:  # on broken folders transformers raises whatever it meets
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"the base model {folder} cannot be read ({reason}); copy it again"
+        ) from None
+    absent = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
+    absent = sorted(name for name in absent if not name.startswith("classifier."))
+    if absent:
+        raise UserError(
+            f"the base model {folder} does not have the weights its config.json asks for "
+            f"({absent[0]} and {len(absent) - 1} more); copy it again"
+        )
+    return model, images.load_processor(folder, model.config)
+
+
+def fetch_base_model(base_model: str) -> Path:
+    """The folder of a base model, fetched from the hub unless it is one already."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    if Path(base_model).is_dir():
+        return Path(base_model)
+    try:
+        return Path(snapshot_download(base_model, allow_patterns=BASE_MODEL_FILES))
+    except HFValidationError:
+        raise UserError(
+            f"base model {base_model} is neither a folder nor a name on the hub; "
+            "give --base-model a folder with config.json and model.safetensors"
+        ) from None
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        name = Path(base_model).name
+        raise UserError(
+            f"base model {base_model} cannot be fetched ({reason}); where there is a network run "
+            f"`hf download {base_model} --local-dir {name}`, "
+            f"copy that folder here and add --base-model {name}"
+        ) from None
+
+
+class PublishCheckpoint(TrainerCallback):
+    """Move a checkpoint to its place once every process has written its part of it."""
+
+    def __init__(self, destination: Path) -> None:
+        self.destination = destination
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        PartialState().wait_for_everyone()
+        if state.is_world_process_zero:
+            name = f"checkpoint-{state.global_step}"
+            (Path(args.output_dir) / name).rename(self.destination / name)
+
+
+def predicted_class(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Reduce (B, C) logits to (B,) classes, so that only those are gathered."""
+    return logits.argmax(dim=-1)
+
+
+def accuracy(predictions: transformers.EvalPrediction) -> dict[str, float]:
+    return {"accuracy": float(np.mean(predictions.predictions == predictions.label_ids))}

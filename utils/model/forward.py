@@ -1,0 +1,264 @@
+"""Run M1 on the repair split: the only place that runs the whole model.
+
+Steps 2 and 3 both need it and both come here; whichever is first makes the caches.
+"""
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+from transformers import ViTForImageClassification
+from transformers.utils import logging as transformers_logging
+
+from utils.constants import PROFILES
+from utils.data import folds, images
+from utils.errors import UserError
+from utils.model import checkpoints, states, tail
+from utils.model.inputs import M1, REPAIR, Inputs
+from utils.model.states import CACHE_STEP, CACHES, States
+from utils.model.tail import Tail
+from utils.run import storage
+from utils.run.cli import Job
+from utils.run.devices import pick_device
+from utils.run.provenance import Stopwatch, Task
+
+# Batch sizes where INFERENCE_BATCH_SIZE leaves them open.
+CPU_BATCH, GPU_BATCH = 32, 256
+# Samples whose a and y are compared with what the whole model computes inside.
+PROOF_SAMPLES = 16
+# How far float32 may drift between the model and its tail, relative to the
+# largest logit; bf16 keeps 8 bits.
+TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}
+
+
+def load_model(checkpoint: Path) -> ViTForImageClassification:
+    """The whole classifier, in evaluation mode."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        model, info = ViTForImageClassification.from_pretrained(
+            checkpoint,
+            output_loading_info=True,
+            local_files_only=True,
+            weights_only=True,
+            dtype=torch.float32,
+            attn_implementation="sdpa",  # a config.json may name code on the hub here
+        )
+    except Exception as error:  # on broken checkpoints transformers raises whatever it meets
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{checkpoint} cannot be loaded by transformers ({type(error).__name__}: {reason}); "
+            "copy the checkpoint again"
+        ) from None
+    finally:
+        transformers_logging.set_verbosity(level)
+    if info["missing_keys"]:
+        raise UserError(
+            f"{checkpoint} lacks the weights {sorted(info['missing_keys'])[0]} and maybe more; "
+            "it is not a whole ViT classifier"
+        )
+    # What comes out is read by name, and nothing but the logits is asked for.
+    model.config.return_dict = True
+    model.config.output_hidden_states = model.config.output_attentions = False
+    return model.eval()
+
+
+@torch.inference_mode()
+def forward_states(
+    model: ViTForImageClassification, pixel_values: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """h (B, d) and logits (B, C) of one batch, from the model's own forward pass."""
+    captured = []
+
+    def keep_class_token(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        captured.append(inputs[0][:, 0])  # (B, tokens, d) -> (B, d)
+
+    handle = model.vit.layers[-1].layernorm_after.register_forward_pre_hook(keep_class_token)
+    try:
+        logits = model(pixel_values=pixel_values).logits
+    finally:
+        handle.remove()
+    return captured[0].float(), logits.float()
+
+
+def run_model(
+    model: ViTForImageClassification,
+    loader: "DataLoader",
+    device: torch.device,
+    precision: str,
+) -> dict[str, np.ndarray]:
+    """h, logits and labels of every sample of `loader`, in its order.
+
+    Parameters
+    ----------
+    precision : "fp32" or "bf16"; the caches are float32 either way.
+    """
+    model = model.to(device)
+    parts: dict[str, list[np.ndarray]] = {"hidden_before_layernorm": [], "logits": [], "labels": []}
+    enabled = precision == "bf16"
+    for batch in tqdm(loader, desc="forward pass", unit="batch"):
+        pixels = batch["pixel_values"].to(device, non_blocking=True)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
+            h, logits = forward_states(model, pixels)
+        parts["hidden_before_layernorm"].append(h.cpu().numpy())
+        parts["logits"].append(logits.cpu().numpy())
+        parts["labels"].append(batch["labels"].numpy().astype(np.int64))
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def make_loader(job: Job, checkpoint: Path, config: Any, device: torch.device) -> DataLoader:
+    """The repair split in batches sized to the device, decoded and resized in worker processes."""
+    profile = PROFILES[job.paths.ds]
+    dataset = folds.load_split(job.paths, "repair")
+    where = str(job.paths.dataset / "repair")
+    columns = folds.columns_of(dataset, profile, where)
+    names = folds.class_names(dataset, columns[1])
+    folds.require_labels(folds.read_labels(dataset, columns[1]), config.num_labels, where)
+    if len(names) > config.num_labels:
+        raise UserError(
+            f"{where} has {len(names)} classes, the model in {checkpoint} {config.num_labels}; "
+            "they are not of one experiment"
+        )
+    processor = images.load_processor(checkpoint, config)
+    default = CPU_BATCH if device.type == "cpu" else GPU_BATCH
+    return DataLoader(
+        images.ImageRows(dataset, *columns, "repair"),
+        batch_size=job.constants["INFERENCE_BATCH_SIZE"] or default,
+        shuffle=False,
+        num_workers=workers_for(len(dataset), job.constants["PREPROCESSING_WORKERS"]),
+        collate_fn=images.Collate(processor, images.input_shape(config)),
+        pin_memory=device.type == "cuda",
+    )
+
+
+def workers_for(n_samples: int, asked: int | None) -> int:
+    """Workers that pay: starting a process costs more than decoding a few thousand small images."""
+    if asked is None and n_samples < 4096:
+        return 0
+    return images.preprocessing_workers(asked)
+
+
+def plan_forward_pass(inputs: Inputs) -> Task:
+    """The task that makes the caches, under step 3 whichever step runs it."""
+    return inputs.ledger.task(
+        "forward_pass",
+        inputs=[M1, REPAIR],
+        constants=["INFERENCE_PRECISION", "image_column", "label_column"],
+        code=(states, tail, images, checkpoints, folds, ModuleType(__name__)),
+        step=CACHE_STEP,
+    )
+
+
+def ensure_states(job: Job, inputs: Inputs) -> States:
+    """The caches of the job's fold: kept where they are up to date, else made by running M1."""
+    device = pick_device(job.args.device)
+    task = plan_forward_pass(inputs)
+    m1_tail = states.load_tail(inputs.pair.m1)
+    if task.done:
+        job.log.info(
+            "reads cache_states_repair/ of %s, which is up to date: kept", inputs.pair.m1.name
+        )
+        return states.load_states(job.paths, m1_tail)
+    model = load_model(inputs.pair.m1)
+    loader = make_loader(job, inputs.pair.m1, model.config, device)
+    job.log.info(
+        "runs %s on %d images of the repair split on %s, batches of %d, %s",
+        inputs.pair.m1.name, len(loader.dataset), device, loader.batch_size,
+        job.constants["INFERENCE_PRECISION"],
+    )  # fmt: skip
+    inputs.ledger.device = str(device)
+    with task:
+        watch = Stopwatch()
+        found = run_model(model, loader, device, job.constants["INFERENCE_PRECISION"])
+        task.time("forward_pass", watch.seconds)
+        job.log.info("%.0f samples per second", len(found["labels"]) / watch.seconds)
+        watch = Stopwatch()
+        h = found["hidden_before_layernorm"]
+        found["intermediate"], found["output"], _ = states.states_from_h(m1_tail.to(device), h)
+        task.time("cached_tail", watch.seconds)
+        for name in CACHES:
+            storage.require_finite(found[name], job.paths.cache(name), "the model is broken")
+            task.save_array(job.paths.cache(name), found[name])
+    job.log.info("wrote %s", job.paths.cache("logits").parent)
+    return states.load_states(job.paths, m1_tail)
+
+
+def prove(
+    job: Job, inputs: Inputs, cached: States, model: ViTForImageClassification, m1_tail: Tail
+) -> dict[str, float]:
+    """Compare the caches with the model: largest differences, and seconds per sample of both.
+
+    Raises
+    ------
+    UserError : the caches do not reproduce the model.
+    """
+    watch = Stopwatch()
+    _, _, logits = states.states_from_h(m1_tail, cached.h)
+    tail_s = watch.seconds / cached.n_samples
+    loader = make_loader(job, inputs.pair.m1, model.config, torch.device("cpu"))
+    few = Subset(loader.dataset, range(min(PROOF_SAMPLES, cached.n_samples)))
+    batch = loader.collate_fn([few[i] for i in range(len(few))])
+    forward_states(model, batch["pixel_values"][:1])  # the first call pays for warming up
+    watch = Stopwatch()
+    inside = model_states(model, batch["pixel_values"])
+    model_s = watch.seconds / len(few)
+    scale = float(np.abs(cached.logits).max())
+    found = {
+        "samples": cached.n_samples,
+        "max_diff_logits": float(np.abs(logits - cached.logits).max()) / scale,
+        "same_prediction": float((logits.argmax(1) == cached.logits.argmax(1)).mean()),
+        "max_diff_intermediate": _relative(inside["a"], cached.a[: len(few)]),
+        "max_diff_output": _relative(inside["y"], cached.y[: len(few)]),
+        "model_s_per_sample": model_s,
+        "tail_s_per_sample": tail_s,
+        "speedup": model_s / tail_s,
+    }
+    limit = TOLERANCE[job.constants["INFERENCE_PRECISION"]]
+    worst = max(value for name, value in found.items() if name.startswith("max_diff"))
+    if worst > limit:
+        raise UserError(
+            f"{job.paths.cache('logits').parent} does not reproduce {inputs.pair.m1} "
+            f"(relative difference {worst:.1e} > {limit:g}); delete the folder and "
+            f"{storage.run_again(CACHE_STEP)}"
+        )
+    return found
+
+
+def _relative(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one - other).max() / np.abs(one).max())
+
+
+@torch.inference_mode()
+def model_states(
+    model: ViTForImageClassification, pixel_values: torch.Tensor
+) -> dict[str, np.ndarray]:
+    """a (B, m) and y (B, d) of the class token as the whole model computes them."""
+    layer = model.vit.layers[-1]
+    kept: dict[str, np.ndarray] = {}
+
+    def keep_neurons(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        kept["a"] = inputs[0][:, 0].numpy()  # (B, tokens, m) -> (B, m)
+
+    def keep_output(_: torch.nn.Module, __: Any, output: torch.Tensor) -> None:
+        kept["y"] = output[:, 0].numpy()  # (B, tokens, d) -> (B, d)
+
+    handles = [
+        layer.mlp.fc2.register_forward_pre_hook(keep_neurons),
+        layer.register_forward_hook(keep_output),
+    ]
+    try:
+        model(pixel_values=pixel_values)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return kept
+
+
+def proof_table(found: dict[str, float]) -> pd.DataFrame:
+    return pd.DataFrame({"quantity": list(found), "value": list(found.values())})

@@ -1,0 +1,62 @@
+"""A fold's two checkpoints and its data, as the ledger names and hashes them."""
+
+from dataclasses import dataclass
+
+from utils.constants import PROFILES
+from utils.errors import UserError
+from utils.model import checkpoints
+from utils.run import provenance
+from utils.run.cli import Job
+from utils.run.provenance import Ledger
+
+M1_FFN, M2_FFN = "FFN of M1", "FFN of M2"
+M1 = "checkpoint M1"
+REPAIR = "repair split"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """d, m : sizes of the target FFN. classes : rows of the classifier, from M1's config."""
+
+    pair: checkpoints.Pair
+    d: int
+    m: int
+    ledger: Ledger
+
+
+def open_inputs(job: Job) -> Inputs:
+    """Find M1 and M2 of the job's fold and open its ledger.
+
+    Raises
+    ------
+    UserError : M1 and M2 are not two states of one architecture.
+    """
+    pair = checkpoints.find_pair(job.paths)
+    first, second = checkpoints.read_config(pair.m1), checkpoints.read_config(pair.m2)
+    for key in ("hidden_size", "intermediate_size", "num_hidden_layers"):
+        if first.get(key) != second.get(key):
+            raise UserError(
+                f"{pair.m1.name} and {pair.m2.name} in {job.paths.training} differ in {key} "
+                f"({first.get(key)} and {second.get(key)}); both must come from one training run"
+            )
+
+    def hash_repair(hashes: provenance.HashCache) -> str:
+        from utils.data import folds
+
+        return folds.hash_split(job.paths, "repair", hashes)
+
+    profile = PROFILES[job.paths.ds]
+    columns = {"image_column": profile.image_column, "label_column": profile.label_column}
+    ledger = Ledger(
+        job.paths,
+        job.step,
+        job.constants | columns,
+        {
+            M1_FFN: lambda hashes: checkpoints.hash_ffn(pair.m1, hashes),
+            M2_FFN: lambda hashes: checkpoints.hash_ffn(pair.m2, hashes),
+            M1: lambda hashes: checkpoints.hash_checkpoint(pair.m1, hashes),
+            REPAIR: hash_repair,
+        },
+        job.args.force,
+    )
+    return Inputs(pair, first["hidden_size"], first["intermediate_size"], ledger)

@@ -1,0 +1,90 @@
+"""The caches of the class token's states: what they are, and reading them (SPEC section 4)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from utils.errors import UserError
+from utils.model import checkpoints
+from utils.model.tail import Tail, blocks, make_tail
+from utils.run import storage
+from utils.run.paths import FoldPaths
+
+# name of the cache -> (dtype, shape after S) with d, m, C as letters
+CACHES = {
+    "hidden_before_layernorm": (np.float32, ("d",)),
+    "intermediate": (np.float32, ("m",)),
+    "output": (np.float32, ("d",)),
+    "logits": (np.float32, ("C",)),
+    "labels": (np.int64, ()),
+}
+CACHE_STEP = 3
+# Samples per matrix product: large enough for BLAS to run at full speed, small
+# enough that a block of activations (12 MiB for ViT-Base) stays near the cache.
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class States:
+    """The caches of one fold, memory-mapped: h (S, d), a (S, m), y (S, d), logits (S, C)."""
+
+    h: np.ndarray
+    a: np.ndarray
+    y: np.ndarray
+    logits: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.labels)
+
+
+def load_tail(checkpoint: Path) -> Tail:
+    """The tail of the classifier in `checkpoint`, on the CPU."""
+    return make_tail(checkpoints.read_tail(checkpoint), checkpoints.read_config(checkpoint))
+
+
+@torch.inference_mode()
+def states_from_h(
+    tail: Tail, h: np.ndarray, block: int = BLOCK
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """a (S, m), y (S, d) and logits (S, C), float32, from h (S, d) through the tail."""
+    a = np.empty((len(h), tail.m), dtype=np.float32)
+    y = np.empty((len(h), tail.d), dtype=np.float32)
+    logits = np.empty((len(h), tail.n_classes), dtype=np.float32)
+    for part in blocks(len(h), block):
+        states = torch.from_numpy(np.array(h[part])).to(tail.device)  # (b, d)
+        neurons = tail.activate(tail.pre_activation(tail.ffn_input(states)))  # (b, m)
+        output = tail.output(states, neurons)  # (b, d)
+        a[part] = neurons.cpu().numpy()
+        y[part] = output.cpu().numpy()
+        logits[part] = tail.logits_of_output(output).cpu().numpy()
+    return a, y, logits
+
+
+def load_states(paths: FoldPaths, tail: Tail) -> States:
+    """Memory-map the caches after checking length, dtype and finiteness."""
+    sizes = {"d": tail.d, "m": tail.m, "C": tail.n_classes}
+    remedy = storage.run_again(CACHE_STEP)
+    labels = storage.load_array(paths.cache("labels"), (np.int64,), (None,), remedy)
+    arrays = {}
+    for name, (dtype, letters) in CACHES.items():
+        shape = (len(labels), *(sizes[letter] for letter in letters))
+        arrays[name] = storage.load_array(paths.cache(name), (dtype,), shape, remedy)
+        storage.require_finite(arrays[name], paths.cache(name), remedy)
+    if labels.min() < 0 or labels.max() >= tail.n_classes:
+        raise UserError(f"{paths.cache('labels')} has labels outside the model's classes; {remedy}")
+    return States(
+        h=arrays["hidden_before_layernorm"],
+        a=arrays["intermediate"],
+        y=arrays["output"],
+        logits=arrays["logits"],
+        labels=arrays["labels"],
+    )
+
+
+def cache_inputs(paths: FoldPaths) -> list[tuple[Path, int]]:
+    """The cache files as inputs of a task."""
+    return [(paths.cache(name), CACHE_STEP) for name in CACHES]

@@ -1,0 +1,1 @@
+"""How a step runs: command line, constants, paths, files, the ledger of what is done."""

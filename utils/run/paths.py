@@ -1,0 +1,201 @@
+"""Every file and folder name of the project, and nothing else (SPEC sections 2 and 4)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULTS_DIR = "exp-fl-5"
+TEMPORARY_PREFIX = ".tmp-"
+
+
+@dataclass(frozen=True)
+class FoldPaths:
+    """Where one fold's inputs and results live, below `root`."""
+
+    root: Path
+    ds: str
+    fold: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.ds}_fold{self.fold}"
+
+    @property
+    def dataset(self) -> Path:
+        return self.root / "dataset" / self.name
+
+    @property
+    def training(self) -> Path:
+        return self.root / f"out_vit_{self.name}"
+
+    @property
+    def training_staging(self) -> Path:
+        """Where the Trainer writes a checkpoint until it is complete."""
+        return self.training / f"{TEMPORARY_PREFIX}training"
+
+    @property
+    def training_record(self) -> Path:
+        """What the fold was trained with; absent where it was trained elsewhere."""
+        return self.training / "training.json"
+
+    def log(self, step: int) -> Path:
+        return self.training / "logs" / f"exp-fl-5-{step}.log"
+
+    @property
+    def results(self) -> Path:
+        return self.root / RESULTS_DIR / self.name
+
+    @property
+    def lock(self) -> Path:
+        return self.root / RESULTS_DIR / f".{self.name}.lock"
+
+    @property
+    def provenance(self) -> Path:
+        return self.results / "provenance.json"
+
+    @property
+    def hash_cache(self) -> Path:
+        return self.results / ".hashes.json"
+
+    def times(self, step: int) -> Path:
+        return self.results / f"exp-fl-5-{step}_time.csv"
+
+    @property
+    def scores_table(self) -> Path:
+        return self.results / "exp-fl-5-7_scores.csv"
+
+    # Made by step 7 for the summary across folds
+    @property
+    def stratified_table(self) -> Path:
+        return self.results / "exp-fl-5-7_stratified.csv"
+
+    @property
+    def permutation_table(self) -> Path:
+        return self.results / "exp-fl-5-7_permutation.csv"
+
+    @property
+    def locations_table(self) -> Path:
+        return self.results / "exp-fl-5-7_locations.csv"
+
+    @property
+    def curves_table(self) -> Path:
+        return self.results / "exp-fl-5-7_curves.csv"
+
+    # ground_truth/
+    @property
+    def abs_diff(self) -> Path:
+        return self.results / "ground_truth" / "abs_diff.npy"
+
+    @property
+    def truth_ranking(self) -> Path:
+        return self.results / "ground_truth" / "ranking.npy"
+
+    def truth_top(self, n: int) -> Path:
+        return self.results / "ground_truth" / f"top_n{n}.csv"
+
+    @property
+    def truth_summary(self) -> Path:
+        return self.results / "ground_truth" / "summary.csv"
+
+    @property
+    def truth_histogram(self) -> Path:
+        return self.results / "ground_truth" / "hist_abs_diff.png"
+
+    # misclf_info/
+    @property
+    def misclf_info(self) -> Path:
+        return self.results / "misclf_info"
+
+    @property
+    def predictions(self) -> Path:
+        return self.misclf_info / "predictions.csv"
+
+    @property
+    def confusion_matrix(self) -> Path:
+        return self.misclf_info / "confusion_matrix.csv"
+
+    @property
+    def mis_ranking(self) -> Path:
+        return self.misclf_info / "mis_ranking.csv"
+
+    @property
+    def class_metrics(self) -> Path:
+        return self.misclf_info / "class_metrics.csv"
+
+    @property
+    def settings(self) -> Path:
+        return self.misclf_info / "settings.csv"
+
+    def neg(self, setting: str) -> Path:
+        return self.misclf_info / f"{setting}_neg.npy"
+
+    def pos(self, setting: str) -> Path:
+        return self.misclf_info / f"{setting}_pos.npy"
+
+    # cache_states_repair/
+    def cache(self, name: str) -> Path:
+        """`name` is a key of `utils.model.states.CACHES`, the stem of the file."""
+        return self.results / "cache_states_repair" / f"{name}.npy"
+
+    @property
+    def cache_proof(self) -> Path:
+        return self.results / "cache_states_repair" / "proof.csv"
+
+    # <setting>/
+    def setting(self, setting: str) -> Path:
+        return self.results / setting
+
+    def score(self, setting: str, level: str, method: str, n: int | None = None) -> Path:
+        return self.setting(setting) / f"{level}_{method}{_budget(n)}_score.npy"
+
+    def ranking(
+        self, setting: str, level: str, method: str, n: int | None = None, suffix: str = "npy"
+    ) -> Path:
+        return self.setting(setting) / f"{level}_{method}{_budget(n)}_ranking.{suffix}"
+
+    def extra(self, setting: str, name: str) -> Path:
+        """An array beside the scores: vscore_cor, grad_loss, weight_bl_pareto, ..."""
+        return self.setting(setting) / f"{name}.npy"
+
+    def user_scores(self, setting: str) -> list[Path]:
+        return sorted(self.setting(setting).glob("*_score.npy"))
+
+
+def _budget(n: int | None) -> str:
+    return "" if n is None else f"_n{n}"
+
+
+@dataclass(frozen=True)
+class SummaryPaths(FoldPaths):
+    """Where step 7 writes what it finds across the folds of `ds`: <ds>_summary/."""
+
+    fold: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.ds}_summary"
+
+    def table(self, name: str) -> Path:
+        """`name` is "summary", "comparisons" or "times"."""
+        return self.results / f"{name}.csv"
+
+    @property
+    def notes(self) -> Path:
+        """What the numbers can and cannot carry, in words."""
+        return self.results / "notes.txt"
+
+    @property
+    def workbook(self) -> Path:
+        return self.results / "results.xlsx"
+
+    @property
+    def latex(self) -> Path:
+        return self.results / "tables.tex"
+
+    @property
+    def captions(self) -> Path:
+        """What each figure shows, a paragraph each."""
+        return self.results / "figures" / "captions.txt"
+
+    def figure(self, name: str, width: str) -> Path:
+        """Without suffix: each figure is saved as .png and .pdf, one or two columns wide."""
+        return self.results / "figures" / f"{name}_{width}"

@@ -1,0 +1,531 @@
+"""What every result was made from, so that finished work is known and stale work is refused.
+
+A *task* makes some files of a fold's result folder. Its *recipe* is the
+content hash of each input, the value of each constant and the hash of each
+module it depends on. `provenance.json` keeps the recipe and the hashes of the
+outputs; a task is done when its recipe is the same today and its outputs are
+untouched, and an upstream file is accepted on the same terms, all the way up.
+"""
+
+import ast
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from utils.errors import UserError
+from utils.run import storage
+from utils.run.paths import FoldPaths
+
+TIME_COLUMNS = ["ds", "fold", "setting", "method", "n", "elapsed_s", "device"]
+PACKAGES = ["torch", "transformers", "datasets", "numpy", "pandas", "scipy", "scikit-learn"]
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def hash_bytes(*parts: bytes | memoryview) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_source(path: Path, function: str | None = None) -> str:
+    """Hash what a module, or one function of it, does.
+
+    Comments, layout and docstrings do not count.
+    """
+    tree: ast.AST = ast.parse(path.read_text(encoding="utf-8"))
+    if function is not None:
+        tree = next(
+            (
+                node
+                for node in ast.walk(tree)
+                if isinstance(node, ast.FunctionDef) and node.name == function
+            ),
+            ast.Module([], []),
+        )
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
+            body[0].value.value = ""
+    return hash_bytes(ast.dump(tree).encode())
+
+
+def code_name(code: ModuleType | Callable[..., Any]) -> str:
+    """A module by its name, a function as `module:name`."""
+    return code.__name__ if isinstance(code, ModuleType) else f"{code.__module__}:{code.__name__}"
+
+
+class HashCache:
+    """Content hashes of files, remembered while a file's stat stays the same."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            known = {}
+        self.known = known if isinstance(known, dict) else {}
+        self.changed = False
+
+    @staticmethod
+    def _stat(path: Path) -> list[int]:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UserError(f"{path} is not a file; take it away")
+        return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+    def get(
+        self, path: Path, kind: str = "file", compute: Callable[[Path], str] = hash_file
+    ) -> str:
+        """Return `compute(path)`, from memory where the file's stat is unchanged."""
+        return self.get_together([path], kind, lambda: compute(path))
+
+    def get_together(self, paths: list[Path], kind: str, compute: Callable[[], str]) -> str:
+        """`compute()`, from memory while the stat of every one of `paths` is unchanged."""
+        try:
+            key = f"{kind}:{'|'.join(os.path.realpath(path) for path in paths)}"
+            before = [number for path in paths for number in self._stat(path)]
+            entry = self.known.get(key)
+            if not (isinstance(entry, list) and entry[:-1] == before):
+                # The stat from before: a file that changes meanwhile is hashed again next time.
+                entry = [*before, compute()]
+                self.known[key] = entry
+                self.changed = True
+        except OSError as error:
+            raise UserError(f"{paths[0]} cannot be read: {error.strerror or error}") from None
+        return entry[-1]
+
+    def put(self, path: Path, digest: str) -> None:
+        self.known[f"file:{os.path.realpath(path)}"] = [*self._stat(path), digest]
+        self.changed = True
+
+    def save(self) -> None:
+        if self.changed:
+            storage.save_json(self.path, self.known)
+            self.changed = False
+
+
+class Ledger:
+    """The provenance of one fold's result folder.
+
+    Parameters
+    ----------
+    constants : the values in force, by name; a task names those it depends on.
+    externals : inputs that no task makes (checkpoints, data): name -> hash.
+    """
+
+    def __init__(
+        self,
+        paths: FoldPaths,
+        step: int,
+        constants: dict[str, Any],
+        externals: dict[str, Callable[[HashCache], str]],
+        force: bool = False,
+    ) -> None:
+        self.paths = paths
+        self.step = step
+        self.constants = json.loads(json.dumps(constants))
+        self.externals = externals
+        self.force = force
+        self.device = "cpu"
+        self.hashes = HashCache(paths.hash_cache)
+        self.content = self._load()
+        self._external_hashes: dict[str, str] = {}
+        self._source_hashes: dict[str, str] = {}
+        self._fresh: dict[str, str | None] = {}
+        self._producers: dict[str, str] | None = None
+        self._run: str | None = None
+        self._planned: set[str] = set()
+
+    def _load(self) -> dict[str, Any]:
+        empty = {"ds": self.paths.ds, "fold": self.paths.fold, "runs": {}, "tasks": {}}
+        try:
+            content = json.loads(self.paths.provenance.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return empty
+        except (OSError, ValueError):
+            content = None
+        if not _is_provenance(content):
+            raise UserError(
+                f"{self.paths.provenance} is not readable; move it away and run from step 1 again"
+            )
+        if [content.get("ds"), content.get("fold")] != [self.paths.ds, self.paths.fold]:
+            raise UserError(
+                f"{self.paths.results} was made as fold {content.get('fold')} of "
+                f"{content.get('ds')}, whose seed is another one; move the folder away"
+            )
+        return content
+
+    def relative(self, path: Path) -> str:
+        name = path.relative_to(self.paths.results).as_posix()
+        if not name.isprintable():
+            raise UserError(f"the file name {name!a} cannot be shown or recorded; rename it")
+        return name
+
+    def external(self, name: str) -> str:
+        if name not in self._external_hashes:
+            self._external_hashes[name] = self.externals[name](self.hashes)
+        return self._external_hashes[name]
+
+    def source(self, code: str) -> str:
+        """Hash of the code called `code_name(...)`."""
+        if code not in self._source_hashes:
+            module, _, function = code.partition(":")
+            folder = REPOSITORY / module.replace(".", "/")
+            path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+            found = hash_source(path, function or None) if path.is_file() else "gone"
+            self._source_hashes[code] = found
+        return self._source_hashes[code]
+
+    def producer(self, name: str) -> str | None:
+        """Key of the task that made the result `name`, or None."""
+        if self._producers is None:
+            self._producers = {
+                output: key
+                for key, task in self.content["tasks"].items()
+                for output in task["outputs"]
+            }
+        return self._producers.get(name)
+
+    def require(self, path: Path, made_by: int) -> str:
+        """Hash of an upstream result, after making sure that it is up to date.
+
+        Raises
+        ------
+        UserError : it does not exist, has no record, was changed, or was made
+            from something that has changed since; the message names the step.
+        """
+        name = self.relative(path)
+        if not path.is_file():
+            raise storage.missing(path, made_by)
+        key = self.producer(name)
+        if key is None:
+            raise UserError(
+                f"{path} has no record of what it was made from; "
+                f"{storage.run_again(made_by)} or name your own file differently"
+            )
+        task = self.content["tasks"][key]
+        digest = self.hashes.get(path)
+        if digest != task["outputs"][name]:
+            raise UserError(
+                f"{path} has changed since step {task['step']} wrote it; "
+                f"{storage.run_again(task['step'])}"
+            )
+        reason = self.why_stale(key)
+        if reason:
+            raise UserError(f"{path} is out of date: {reason}; {storage.run_again(task['step'])}")
+        return digest
+
+    def why_stale(self, key: str) -> str | None:
+        """What has changed since task `key` ran, in words; None if nothing has."""
+        if key not in self._fresh:
+            self._fresh[key] = "its record goes in a circle"  # while it is being looked at
+            self._fresh[key] = self._why_stale(self.content["tasks"][key]["recipe"])
+        return self._fresh[key]
+
+    def _why_stale(self, recipe: dict[str, Any]) -> str | None:
+        for name, value in recipe["constants"].items():
+            if name in self.constants and self.constants[name] != value:
+                return f"{name} was {value}, now {self.constants[name]}"
+        for module, digest in recipe["code"].items():
+            if self.source(module) != digest:
+                return f"{module} has changed"
+        for name, digest in recipe["inputs"].items():
+            if name in self.externals:
+                if self.external(name) != digest:
+                    return f"the {name} has changed"
+                continue
+            if not (self.paths.results / name).is_file():
+                return f"{name} is missing"
+            producer = self.producer(name)
+            reason = self.why_stale(producer) if producer else None
+            if reason:
+                return f"{name} is out of date ({reason})"
+            if self.hashes.get(self.paths.results / name) != digest:
+                return f"{name} has changed"
+        return None
+
+    def task(
+        self,
+        name: str,
+        *,
+        inputs: Iterable[str | Path | tuple[Path, int]] = (),
+        constants: Iterable[str] = (),
+        parameters: dict[str, Any] | None = None,
+        code: Iterable[ModuleType | Callable[..., Any]] = (),
+        step: int | None = None,
+    ) -> "Task":
+        """Plan a task of this step, or of `step` where two steps share it.
+
+        Parameters
+        ----------
+        inputs : names of externals; (path, step that makes it) of results; or
+            the path of a file in the result folder that the user put there.
+        constants : names of the constants that matter to it.
+        parameters : further values that matter to it, of this call alone.
+        code : the modules and single functions that decide its numbers.
+        """
+        hashed = {}
+        for item in inputs:
+            if isinstance(item, str):
+                hashed[item] = self.external(item)
+            elif isinstance(item, Path):
+                hashed[self.relative(item)] = self.hashes.get(item)
+            else:
+                hashed[self.relative(item[0])] = self.require(*item)
+        values = {key: self.constants[key] for key in constants}
+        recipe = {
+            "inputs": hashed,
+            "constants": json.loads(json.dumps(values | (parameters or {}))),
+            "code": {name: self.source(name) for name in map(code_name, code)},
+        }
+        task = Task(self, self.step if step is None else step, name, recipe)
+        self._planned.add(task.key)
+        return task
+
+    def start_run(self) -> str:
+        """Record the machine and the call once per process, when the first task runs."""
+        if self._run is None:
+            self._run = f"run-{len(self.content['runs']) + 1}"
+            self.content["runs"][self._run] = {
+                "step": self.step,
+                "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+                "start": _now(),
+                "end": None,
+                "device": self.device,
+                "threads": _threads(),
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+                "packages": {name: _version(name) for name in PACKAGES},
+                **_git(),
+                "seed": self.constants.get("SEED"),
+                "constants": self.constants,
+            }
+        return self._run
+
+    def commit(self) -> None:
+        if self._run is not None:
+            self.content["runs"][self._run]["end"] = _now()
+        storage.save_json(self.paths.provenance, self.content)
+        self._fresh.clear()
+        self._producers = None
+
+    def close(self) -> None:
+        """Write the step's times and the hash cache; to be called when a fold is finished."""
+        self._sweep()
+        rows = [
+            {"ds": self.paths.ds, "fold": self.paths.fold, **row}
+            for task in self.content["tasks"].values()
+            if task["step"] == self.step
+            for row in task["times"]
+        ]
+        table = pd.DataFrame(rows, columns=TIME_COLUMNS).astype({"n": "Int64"})
+        if rows:
+            storage.save_table(self.paths.times(self.step), table)
+        if self.paths.results.is_dir():
+            self.hashes.save()
+
+    def _sweep(self) -> None:
+        """Take away what this step made once, does not make now, and what is out of date.
+
+        For example the results of a setting that a new M1 does not have.
+        """
+        tasks = self.content["tasks"]
+        gone = [
+            key
+            for key, task in tasks.items()
+            if task["step"] == self.step
+            and key not in self._planned
+            and task["outputs"]
+            and self.why_stale(key)
+        ]
+        for key in gone:
+            self.remove(tasks[key]["outputs"])
+        for key in gone:
+            del tasks[key]
+        if gone:
+            self.commit()
+
+    def remove(self, outputs: dict[str, str]) -> None:
+        """Delete recorded files, except those that somebody has changed since."""
+        for name, digest in outputs.items():
+            path = self.paths.results / name
+            if path.is_file() and self.hashes.get(path) == digest:
+                path.unlink()
+                if path.parent != self.paths.results and not any(path.parent.iterdir()):
+                    path.parent.rmdir()
+
+
+class Task:
+    """One unit of resumable work; use as a context manager around the work.
+
+    The record is written when the block ends without an exception, after all
+    its files: a run killed in between redoes the task and writes the same bytes.
+    """
+
+    def __init__(self, ledger: Ledger, step: int, name: str, recipe: dict[str, Any]) -> None:
+        self.ledger = ledger
+        self.step = step
+        self.key = f"{step}/{name}"
+        self.recipe = recipe
+        self.outputs: dict[str, str] = {}
+        self.times: list[dict[str, Any]] = []
+
+    @property
+    def done(self) -> bool:
+        record = self.ledger.content["tasks"].get(self.key)
+        if self.ledger.force or record is None or record["recipe"] != self.recipe:
+            return False
+        for name, digest in record["outputs"].items():
+            path = self.ledger.paths.results / name
+            if not path.is_file() or self.ledger.hashes.get(path) != digest:
+                return False
+        return True
+
+    def __enter__(self) -> "Task":
+        self.run = self.ledger.start_run()
+        self.started = _now()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            return
+        before = self.ledger.content["tasks"].get(self.key, {"outputs": {}})["outputs"]
+        self.ledger.remove({k: v for k, v in before.items() if k not in self.outputs})
+        self.ledger.content["tasks"][self.key] = {
+            "step": self.step,
+            "run": self.run,
+            "start": self.started,
+            "end": _now(),
+            "recipe": self.recipe,
+            "outputs": self.outputs,
+            "times": self.times,
+        }
+        self.ledger.commit()
+
+    def save_array(self, path: Path, array: np.ndarray) -> None:
+        storage.save_array(path, array)
+        self.add_output(path)
+
+    def save_table(self, path: Path, table: pd.DataFrame) -> None:
+        storage.save_table(path, table)
+        self.add_output(path)
+
+    def save_bytes(self, path: Path, content: bytes) -> None:
+        storage.save_bytes(path, content)
+        self.add_output(path)
+
+    def add_output(self, path: Path) -> None:
+        """Record a file that the task has written itself."""
+        digest = hash_file(path)
+        self.ledger.hashes.put(path, digest)
+        self.outputs[self.ledger.relative(path)] = digest
+
+    def time(self, method: str, elapsed_s: float, setting: str = "", n: int | None = None) -> None:
+        """One row of the step's time table, in seconds."""
+        self.times.append(
+            {
+                "setting": setting,
+                "method": method,
+                "n": n,
+                "elapsed_s": round(elapsed_s, 6),
+                "device": self.ledger.device,
+            }
+        )
+
+
+def _is_provenance(content: Any) -> bool:
+    """Whether the content of a provenance.json has the parts that are read from it."""
+    try:
+        for task in content["tasks"].values():
+            parts = [task["outputs"], *(task["recipe"][k] for k in ("inputs", "constants", "code"))]
+            numbers = [task["step"], *(row["elapsed_s"] for row in task["times"])]
+            numbers += [row["n"] for row in task["times"] if row["n"] is not None]
+            texts = [row[k] for row in task["times"] for k in ("setting", "method", "device")]
+            if not (
+                all(isinstance(part, dict) for part in parts)
+                and not any({"", "..", "/"} & set(Path(name).parts) for name in task["outputs"])
+                and all(isinstance(number, int | float) for number in numbers)
+                and all(isinstance(text, str) for text in texts)
+            ):
+                return False
+        return isinstance(content["runs"], dict)
+    except (KeyError, TypeError, AttributeError):
+        return False
+
+
+class Stopwatch:
+    """Wall-clock seconds since it was made."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _threads() -> int:
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else len(os.sched_getaffinity(0))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git() -> dict[str, Any]:
+    def ask(*arguments: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(REPOSITORY), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=10,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    status = ask("status", "--porcelain", "--untracked-files=no")
+    return {
+        "git_commit": ask("rev-parse", "HEAD"),
+        "git_dirty": None if status is None else bool(status),
+    }

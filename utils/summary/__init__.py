@@ -1,0 +1,1 @@
+"""Across folds: tables, statistics, figures."""

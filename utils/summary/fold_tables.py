@@ -1,0 +1,212 @@
+"""What step 7 wrote about each fold, read, joined and named as the summary names it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from utils.data.settings import ALL, SETTINGS_STEP
+from utils.data.settings import COLUMNS as SETTINGS_COLUMNS
+from utils.errors import UserError
+from utils.judge.comparison import AT_K, LIFTED, NEURON, RANDOM_EXPECTED, RANDOM_SAMPLED, WEIGHT
+from utils.methods import METHODS
+from utils.run import storage
+from utils.run.paths import FoldPaths
+from utils.run.provenance import TIME_COLUMNS
+
+STEP = 7
+STEPS = range(1, STEP + 1)
+ORACLE = "neuron oracle"
+AP_RATIO = "ap/random"
+STRATIFIED = "random (stratified as {})"
+
+
+@dataclass(frozen=True)
+class FoldTables:
+    """What step 7 wrote about each fold, one fold below the other, with tidy names.
+
+    scores : one row per (fold, setting, level, method), random rows under `all` alone.
+    stratified : the same for a random ranking that mixes the matrices like the method.
+    permutation : one row per (fold, level, method, top).
+    curves, locations : of the setting `all`.
+    times, settings : the folds' tables as they are.
+    """
+
+    ds: str
+    folds: list[int]
+    scores: pd.DataFrame
+    stratified: pd.DataFrame
+    permutation: pd.DataFrame
+    curves: pd.DataFrame
+    locations: pd.DataFrame
+    times: pd.DataFrame
+    settings: pd.DataFrame
+
+
+def load(folds: list[FoldPaths]) -> FoldTables:
+    """The folds' tables with the names that the summary uses."""
+    raw = read_folds(folds)
+    return FoldTables(
+        ds=folds[0].ds,
+        folds=[paths.fold for paths in folds],
+        scores=tidy_scores(raw["scores"]),
+        stratified=tidy_stratified(raw["stratified"]),
+        permutation=tidy_names(raw["permutation"]),
+        curves=tidy_names(raw["curves"]),
+        locations=tidy_names(raw["locations"]),
+        times=raw["times"],
+        settings=raw["settings"],
+    )
+
+
+def read_folds(folds: list[FoldPaths]) -> dict[str, pd.DataFrame]:
+    """The folds' tables by name, one fold below the other."""
+    keys = ["ds", "fold", "setting", "level", "method"]
+    readers = {
+        "scores": lambda p: read(p.scores_table, [*keys, "n", "ap"]),
+        "stratified": lambda p: read(p.stratified_table, [*keys, "n"]),
+        "permutation": lambda p: read(p.permutation_table, [*keys, "top", "p"]),
+        "curves": lambda p: read(p.curves_table, [*keys, "percent", "mass"]),
+        "locations": lambda p: read(p.locations_table, [*keys, "matrix", "bin", "share"]),
+        "settings": lambda p: storage.read_table(
+            p.settings, SETTINGS_COLUMNS, SETTINGS_STEP
+        ).assign(fold=p.fold),
+        "times": read_times,
+    }
+    return {
+        name: pd.concat([reader(paths) for paths in folds], ignore_index=True)
+        for name, reader in readers.items()
+    }
+
+
+def read(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A table of step 7; names that were protected from spreadsheets are themselves again."""
+    table = storage.read_table(path, columns, STEP)
+    table["method"] = [undefused(str(name)) for name in table["method"]]
+    return table
+
+
+def undefused(text: str) -> str:
+    return text[1:] if text[:1] == "'" and text[1:2] in ("=", "+", "-", "@") else text
+
+
+def read_times(paths: FoldPaths) -> pd.DataFrame:
+    parts = [_read_time(paths.times(step), step) for step in STEPS if paths.times(step).is_file()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _read_time(path: Path, step: int) -> pd.DataFrame:
+    table = storage.read_table(path, TIME_COLUMNS, step)
+    if not pd.api.types.is_numeric_dtype(table["elapsed_s"]):
+        raise UserError(f"{path} has seconds that are no numbers; {storage.run_again(step)}")
+    return table.assign(step=step)
+
+
+def tidy_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Give each ranking a name of its own: the oracle's, and that of scores made for one n."""
+    table = table.copy()
+    method = table["method"].astype(str)
+    oracle = (method == "oracle") & table["level"].isin([NEURON, LIFTED])
+    table["method"] = method.mask(oracle, ORACLE)
+    return table
+
+
+def tidy_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """The rankings of the scores table: whole ones, and those whose scores depend on n.
+
+    The cut rankings are the first entries of whole ones. Where several budgets
+    were asked for, @n would mean another K from row to row: the columns are
+    called @n=<n> then, and those of a cut ranking join the whole one's row.
+    """
+    table = tidy_names(table)
+    random = table["method"].isin([RANDOM_EXPECTED, RANDOM_SAMPLED])
+    table = table[~random | (table["setting"] == ALL)]
+    whole = table[table["n"].isna()].drop(columns="n")
+    cut = table[table["n"].notna()]
+    own = np.array([_has_own_scores(*key) for key in zip(cut["level"], cut["method"], strict=True)])
+    own = own.astype(bool)
+    with_own = cut[own].copy()
+    with_own["method"] = [
+        with_budget(name, n) for name, n in zip(with_own["method"], with_own["n"], strict=True)
+    ]
+    budgets = sorted({int(n) for n in cut["n"]})
+    if len(budgets) > 1:
+        whole = at_each_budget(whole, cut[~own], budgets)
+        with_own = at_each_budget(with_own, with_own, budgets)
+    result = pd.concat([whole, with_own], ignore_index=True).drop(columns="n", errors="ignore")
+    return add_ap_ratio(result)
+
+
+def at_each_budget(table: pd.DataFrame, cut: pd.DataFrame, budgets: list[int]) -> pd.DataFrame:
+    """Columns @n=<n> in place of @n.
+
+    cut : rows that have an n, of the same rankings.
+    """
+    at_n = [f"{name}@n" for name in AT_K]
+    keys = ["ds", "fold", "setting", "level", "method"]
+    for n in budgets:
+        columns = {name: f"{name}={n}" for name in at_n}
+        part = cut.loc[cut["n"] == n, [*keys, *at_n]]
+        table = table.merge(part.rename(columns=columns), on=keys, how="left")
+    return table.drop(columns=at_n)
+
+
+def spread_budgets(metrics: Iterable[str], columns: Iterable[str]) -> list[str]:
+    """The declared metrics, each @n as its @n=<n> where `columns` have several budgets."""
+    columns = list(columns)
+    found = []
+    for metric in metrics:
+        each = [c for c in columns if metric not in columns and c.startswith(f"{metric}=")]
+        found += each or [metric]
+    return found
+
+
+def _has_own_scores(level: str, method: str) -> bool:
+    known = METHODS.get((level, method))
+    return known is not None and known.with_budget is not None
+
+
+def with_budget(method: str, n: float) -> str:
+    return f"{method} (n={int(n)})"
+
+
+def tidy_stratified(table: pd.DataFrame) -> pd.DataFrame:
+    """Names of the stratified null rows: `random (stratified as <method>)`."""
+    table = tidy_names(table)
+    names = [
+        name if pd.isna(n) else with_budget(name, n)
+        for name, n in zip(table["method"], table["n"], strict=True)
+    ]
+    table["method"] = [STRATIFIED.format(name) for name in names]
+    return table.drop(columns="n")
+
+
+def add_ap_ratio(table: pd.DataFrame) -> pd.DataFrame:
+    """Average precision divided by its expectation under a random ranking of the same items."""
+    chance = table[table["method"] == RANDOM_EXPECTED].set_index(["fold", "level"])["ap"]
+    base = table["level"].replace({LIFTED: WEIGHT})
+    keys = pd.MultiIndex.from_arrays([table["fold"], base])
+    return table.assign(**{AP_RATIO: table["ap"].to_numpy() / chance.reindex(keys).to_numpy()})
+
+
+def seconds_per_fold(times: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Seconds that each method took over all settings of a fold, mean over folds.
+
+    times : the summary's times.csv.
+    """
+    steps = {method.step for method in METHODS.values()}
+    mine = times[times["step"].isin(steps) & times["n"].isna()]
+    names = [str(name).split("/", 1) for name in mine["method"]]
+    return {
+        (name[0], name[1]): seconds
+        for name, seconds in zip(names, mine["mean_s"], strict=True)
+        if len(name) == 2
+    }
+
+
+def seconds_of(level: str, method: str, seconds: dict[tuple[str, str], float]) -> float:
+    """Seconds of a ranking; scores made for one n take those of the method without n."""
+    base = method.split(" (n=")[0]
+    return seconds.get((NEURON if level == LIFTED else level, base), float("nan"))

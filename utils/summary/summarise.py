@@ -1,0 +1,285 @@
+"""The results across folds: read what step 7 wrote about each fold, check it, write the summary.
+
+Light on purpose: where nothing has changed, none of the libraries that make
+tables and figures is imported.
+"""
+
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+
+from utils.errors import UserError
+from utils.judge.comparison import LIFTED, NEURON, WEIGHT
+from utils.model import training
+from utils.run import cli, storage
+from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.provenance import HashCache, Ledger, hash_bytes
+from utils.summary.fold_tables import (
+    STEP,
+    STEPS,
+    seconds_of,
+    seconds_per_fold,
+    spread_budgets,
+    undefused,
+)
+
+SCORES_TASK = f"{STEP}/scores"
+CONSTANTS = [
+    "REFERENCES", "COMPARED_METRICS", "BOOTSTRAP_DRAWS", "N_FOLDS", "SEED", "POSITIVE_PERCENT",
+]  # fmt: skip
+OF_FOLDS = "provenance of the folds"
+# The modules that decide the summary's content, by name: they are imported when it is made.
+CODE = (
+    "run.pictures", "summary.across_folds", "summary.bootstrap", "summary.figures",
+    "summary.files", "summary.fold_tables", "summary.latex", "summary.notes",
+    "summary.statistics", "summary.summarise", "summary.workbook",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """What one fold's provenance says about its scores.
+
+    constants : (name, where it was used) of every constant that decided them.
+    digest : of the recipes and results of every task behind them.
+    """
+
+    name: str
+    fold: int
+    constants: dict[str, Any]
+    digest: str
+
+
+def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
+    """Make the summary of the jobs' folds, or keep it where nothing has changed.
+
+    mix_constants : accept folds that were made with different constants.
+    """
+    first = jobs[0]
+    folds = [job.paths for job in jobs]
+    records = [read_record(paths) for paths in folds]
+    if not mix_constants:
+        refuse_mixed(records)
+    paths = SummaryPaths(first.paths.root, first.paths.ds)
+    lock = cli.lock_fold(paths)
+    try:
+        storage.remove_temporaries(paths.results)
+        files = fold_files(folds)
+        ledger = Ledger(paths, STEP, first.constants, files, first.args.force)
+        task = ledger.task(
+            "summary",
+            inputs=list(files),
+            constants=CONSTANTS,
+            parameters={
+                OF_FOLDS: {record.name: record.digest for record in records},
+                "constants of the folds": {record.name: record.constants for record in records},
+            },
+            code=[ModuleType(f"utils.{name}") for name in CODE],
+        )
+        if not task.done:
+            known = ledger.content["tasks"].get(task.key, {"outputs": {}, "recipe": None})
+            before = known["outputs"]
+            announce_other_folds(paths, known["recipe"], records)
+            with task:
+                # Imports pingouin, statsmodels, openpyxl and the plots.
+                importlib.import_module("utils.summary.files").write(
+                    task, paths, folds, first.constants
+                )
+            for name in set(before) - set(task.outputs):
+                (paths.results / name).unlink(missing_ok=True)
+        ledger.hashes.save()
+    finally:
+        lock.release()
+    return paths
+
+
+def announce_other_folds(
+    paths: SummaryPaths, recipe: dict[str, Any] | None, records: list[FoldRecord]
+) -> None:
+    """Say so where a summary of folds that are not named now is about to be replaced."""
+    before = (recipe or {"constants": {}})["constants"].get(OF_FOLDS, {})
+    gone = sorted(set(before) - {record.name for record in records})
+    if gone:
+        was, lost = ", ".join(sorted(before)), ", ".join(gone)
+        print(f"{paths.results} was of {was}: replaced by one without {lost}")
+
+
+def fold_files(folds: list[FoldPaths]) -> dict[str, Callable[[HashCache], str]]:
+    """The fold's tables that the summary reads, as external inputs of its ledger."""
+    found: dict[str, Callable[[HashCache], str]] = {}
+    for paths in folds:
+        tables = [
+            paths.scores_table,
+            paths.stratified_table,
+            paths.permutation_table,
+            paths.curves_table,
+            paths.locations_table,
+            paths.settings,
+            *(paths.times(step) for step in STEPS if paths.times(step).is_file()),
+        ]
+        for path in tables:
+            name = f"{paths.name}/{path.relative_to(paths.results).as_posix()}"
+            found[name] = partial(_hash_table, path=path)
+    return found
+
+
+def _hash_table(hashes: HashCache, path: Any) -> str:
+    if not path.is_file():
+        raise storage.missing(path, STEP)
+    return hashes.get(path)
+
+
+def read_record(paths: FoldPaths) -> FoldRecord:
+    """What the fold's scores were made from, all the way up."""
+    try:
+        tasks = json.loads(paths.provenance.read_text(encoding="utf-8"))["tasks"]
+        behind = tasks_behind(tasks, SCORES_TASK)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{paths.provenance} does not say what the scores were made from; "
+            f"{storage.run_again(STEP)}"
+        ) from None
+    constants: dict[str, Any] = {}
+    for key in sorted(behind):
+        constants |= tasks[key]["recipe"]["constants"]
+    digest = hash_bytes(
+        json.dumps(
+            {key: [tasks[key]["recipe"], tasks[key]["outputs"]] for key in sorted(behind)},
+            sort_keys=True,
+        ).encode()
+    )
+    return FoldRecord(paths.name, paths.fold, constants | training_constants(paths), digest)
+
+
+def tasks_behind(tasks: dict[str, Any], key: str) -> set[str]:
+    """The keys of a task and of every task whose results it was made from."""
+    producer = {name: key for key, task in tasks.items() for name in task["outputs"]}
+    found: set[str] = set()
+    waiting = [key]
+    while waiting:
+        key = waiting.pop()
+        if key in found:
+            continue
+        found.add(key)
+        waiting += [producer[name] for name in tasks[key]["recipe"]["inputs"] if name in producer]
+    return found
+
+
+def training_constants(paths: FoldPaths) -> dict[str, Any]:
+    """How the fold was trained, where step 0 trained it."""
+    record = training.read_record(paths) or {}
+    return {
+        f"training {name}": value
+        for name, value in record.items()
+        if not name.startswith("the split ")
+    }
+
+
+def refuse_mixed(records: list[FoldRecord]) -> None:
+    """Folds made with different constants are not repetitions of one experiment.
+
+    Raises
+    ------
+    UserError : names the constant, its values and the folds.
+    """
+    names = dict.fromkeys(name for record in records for name in record.constants)
+    for name in names:
+        folds: dict[str, list[int]] = {}
+        for record in records:
+            if name in record.constants:
+                value = json.dumps(record.constants[name])
+                folds.setdefault(value, []).append(record.fold)
+        if len(folds) > 1:
+            values = " and ".join(
+                f"{value} in fold {', '.join(map(str, where))}" for value, where in folds.items()
+            )
+            raise UserError(
+                f"the folds were made with different constants: {name} is {values}; run the steps "
+                "again with one value, name folds that agree, or give --mix-constants"
+            )
+
+
+def short_table(paths: SummaryPaths, metrics: tuple[str, ...], percent: float) -> pd.DataFrame:
+    """The finding in a few columns: methods sorted by the primary metric.
+
+    metrics : COMPARED_METRICS, the primary one first.
+    percent : POSITIVE_PERCENT.
+    """
+    summary = storage.read_table(paths.table("summary"), ["metric", "level", "method"], STEP)
+    summary["method"] = [undefused(str(name)) for name in summary["method"]]
+    seconds = seconds_per_fold(storage.read_table(paths.table("times"), ["step", "mean_s"], STEP))
+    primary = spread_budgets(metrics, summary["metric"].unique())[0]
+    folds = [column for column in summary.columns if column.startswith("fold")]
+    main = summary[summary["metric"] == primary]
+    main = main[~main["method"].str.startswith("random (stratified")]
+    by_key = summary.set_index(["metric", "level", "method"])
+
+    def values(metric: str) -> list[float]:
+        keys = pd.MultiIndex.from_tuples(
+            [(metric, *key) for key in zip(main["level"], main["method"], strict=True)]
+        )
+        return by_key["mean"].reindex(keys).to_list()
+
+    largest_p = by_key[folds].max(axis=1)
+    keys = list(zip(main["level"], main["method"], strict=True))
+    k = primary.partition("@")[2] or "1%"
+    table = pd.DataFrame(
+        {
+            "level": [LEVEL_NAMES[level] for level in main["level"]],
+            "method": main["method"],
+            primary: main["mean"],
+            "95% interval": [
+                interval(low, high)
+                for low, high in zip(main["corrected_low"], main["corrected_high"], strict=True)
+            ],
+            "strat.": values(f"lift_stratified@{k}"),
+            "perm p": [
+                largest_p.get((f"permutation_p@{percent:g}%", *key), float("nan")) for key in keys
+            ],
+            "AP/random": values("ap/random"),
+            f"overlap@{k}": values(f"overlap@{k}"),
+            "Spearman": values("spearman"),
+            "seconds": [seconds_of(*key, seconds) for key in keys],
+        }
+    )
+    if main["n_folds"].nunique() > 1:
+        table["folds"] = main["n_folds"]
+    return table
+
+
+LEVEL_NAMES = {WEIGHT: "weight", LIFTED: "weight *", NEURON: "neuron"}
+TERMINAL_DIGITS = {"perm p": 4, "seconds": 3, "Spearman": 3, "overlap@1%": 3}
+LEGEND = (
+    "* neurons, each score given to the neuron's 2d weights; strat.: lift over a random ranking "
+    "that mixes the two matrices alike"
+)
+
+
+def interval(low: float, high: float) -> str:
+    return f"{low:.2f} .. {high:.2f}" if pd.notna(low) else "-"
+
+
+def _shown(value: float, digits: int) -> str:
+    return "-" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def finding(paths: SummaryPaths, constants: dict[str, Any]) -> str:
+    """The short table and the notes, as text for the terminal."""
+    table = short_table(paths, constants["COMPARED_METRICS"], constants["POSITIVE_PERCENT"])
+    text = table.to_string(
+        index=False,
+        na_rep="-",
+        formatters={
+            column: partial(_shown, digits=TERMINAL_DIGITS.get(column, 2))
+            for column in table.columns
+            if pd.api.types.is_float_dtype(table[column])
+        },
+    )
+    notes = paths.notes.read_text(encoding="utf-8").strip()
+    return f"{text}\n{LEGEND}\n\n{notes}\n\nTables, workbook and figures: {paths.results}"

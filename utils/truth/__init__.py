@@ -1,0 +1,1 @@
+"""The ground truths: which weights had to change."""
