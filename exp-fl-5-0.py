@@ -17,8 +17,9 @@ from utils.constants import PROFILES, Profile
 from utils.data import folds
 from utils.errors import UserError
 from utils.model import checkpoints, training
-from utils.run import cli
-from utils.run.provenance import Ledger, Stopwatch
+from utils.run import cli, log
+from utils.run.ledger import Ledger
+from utils.run.stopwatch import Stopwatch
 
 STEP = 0
 
@@ -65,7 +66,7 @@ def work(job: cli.Job) -> Outcome:
             job.log.info("%s: accuracy %.3f on the repair split", checkpoint.name, accuracy)
     else:
         job.log.info("%s has %d checkpoints: kept as it is", job.paths.training, len(done))
-    if cli.is_main_process():
+    if log.is_main_process():
         ledger.close()
     ours = training.read_record(job.paths) is not None
     return Outcome(
@@ -117,7 +118,7 @@ def train(
 ) -> None:
     from utils.model import finetuning
 
-    main = cli.is_main_process()
+    main = log.is_main_process()
     watch = Stopwatch()
     with ledger.task("training", constants=["SEED"]) if main else nullcontext() as task:
         if main and resume_from is None:

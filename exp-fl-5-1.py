@@ -8,8 +8,8 @@ from utils.errors import UserError
 from utils.model import checkpoints
 from utils.model.inputs import M1_FFN, M2_FFN, Inputs, open_inputs
 from utils.run import cli, pictures
-from utils.run.provenance import Stopwatch
-from utils.truth import change
+from utils.run.stopwatch import Stopwatch
+from utils.truth import change, histogram
 
 STEP = 1
 
@@ -48,7 +48,7 @@ def work(job: cli.Job) -> dict[str, float]:
                 paths.truth_summary,
                 change.summary_table(abs_diff, order, n_top, inputs.m, inputs.d),
             )
-            figure = pictures.change_histogram(
+            figure = histogram.change_histogram(
                 abs_diff, abs_diff[order[n_top - 1]], percent, paths.name
             )
             for path in pictures.save_figure(figure, paths.truth_histogram):

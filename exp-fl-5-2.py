@@ -11,7 +11,7 @@ from utils.errors import UserError
 from utils.model import forward, states
 from utils.model.inputs import REPAIR, open_inputs
 from utils.run import cli
-from utils.run.provenance import Stopwatch
+from utils.run.stopwatch import Stopwatch
 
 STEP = 2
 

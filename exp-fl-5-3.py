@@ -7,7 +7,7 @@ import pandas as pd
 from utils.model import forward, states, tail
 from utils.model.inputs import M1, open_inputs
 from utils.run import cli
-from utils.run.provenance import Stopwatch
+from utils.run.stopwatch import Stopwatch
 
 STEP = 3
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from utils.judge import scoring
+from utils.judge import tables
 from utils.model.inputs import open_inputs
 from utils.run import cli
 from utils.summary import summarise
@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def work(job: cli.Job) -> None:
     inputs = open_inputs(job)
-    scoring.evaluate_fold(job, inputs)
+    tables.evaluate_fold(job, inputs)
     inputs.ledger.close()
 
 
@@ -32,4 +32,12 @@ def show(finished: list[tuple[cli.Job, None]]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(STEP, __doc__, work, add_options=add_options, needs=("training",), after=show)
+    cli.run(
+        STEP,
+        __doc__,
+        work,
+        add_options=add_options,
+        needs=("training",),
+        ready=tables.require_rankings,
+        after=show,
+    )

@@ -60,7 +60,7 @@ def run_step(step: int, root: Path) -> dict[str, float | int]:
 def disk_use(paths: FoldPaths, n_weights: int) -> dict[str, float | list[str]]:
     """Bytes per weight and setting of the result folder, and files that are there twice.
 
-    An array that SPEC section 4 asks for under several settings (their sample
+    An array that docs/definitions.md 4 asks for under several settings (their sample
     lists, and what follows from equal ones) counts as one where it has at most
     one value per neuron or sample.
     """

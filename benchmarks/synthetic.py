@@ -24,7 +24,7 @@ from utils.model import states
 from utils.model.checkpoints import HEAD_NAMES, LAYER_NAMES
 from utils.model.states import States
 from utils.model.tail import Tail, make_tail
-from utils.run import cli
+from utils.run import cli, constant_rules
 from utils.run.paths import FoldPaths
 
 SEED = 777
@@ -128,7 +128,7 @@ def make_job(paths: FoldPaths) -> cli.Job:
     """Step 3 on the fold, as the command line would make it."""
     args = argparse.Namespace(ds=paths.ds, force=False, device="cpu")
     log = logging.getLogger("exp-fl-5.synthetic")
-    return cli.Job(states.CACHE_STEP, paths, args, cli.constants_in_force(args), log)
+    return cli.Job(states.CACHE_STEP, paths, args, constant_rules.constants_in_force(args), log)
 
 
 def _write_checkpoint(folder: Path, weights: dict[str, np.ndarray], shape: Shape) -> None:

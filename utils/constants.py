@@ -11,7 +11,7 @@ from typing import Any
 DEFAULT_DS = "c100"
 FOLDS = (0, 1, 2, 3, 4)
 
-# How the folds are made (SPEC section 2). Changing either needs new folds.
+# How the folds are made (docs/definitions.md 2). Changing either needs new folds.
 N_FOLDS = 5
 SPLIT_SEED = 777
 

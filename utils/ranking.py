@@ -1,4 +1,4 @@
-"""Canonical order, rankings and budgets (SPEC section 1).
+"""Canonical order, rankings and budgets (docs/definitions.md 1).
 
 A per-weight array has N = 2 m d entries in the order
 [W_bef.ravel(), W_aft.ravel()], W_bef (m, d) and W_aft (d, m), C order.
@@ -35,6 +35,12 @@ def locate(indices: np.ndarray, m: int, d: int) -> tuple[np.ndarray, np.ndarray,
     columns = np.where(matrix == 0, d, m)
     rest = indices - matrix * (m * d)
     return matrix, rest // columns, rest % columns
+
+
+def weight_rows(indices: np.ndarray, m: int, d: int) -> dict[str, np.ndarray]:
+    """Columns matrix, row, col that say in words where canonical `indices` are."""
+    matrix, row, col = locate(indices, m, d)
+    return {"matrix": np.array(MATRICES)[matrix], "row": row, "col": col}
 
 
 def neuron_sums(values: np.ndarray, m: int, d: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Folds: the split is that of SPEC section 2, and bad folders are told from good ones."""
+"""Folds: the split is that of docs/definitions.md 2, and bad folders are told from good ones."""
 
 import json
 import shutil
@@ -14,8 +14,8 @@ from sklearn.model_selection import KFold
 from utils.constants import PROFILES, SPLIT_SEED
 from utils.data import folds
 from utils.errors import UserError
+from utils.run.hashing import HashCache
 from utils.run.paths import FoldPaths
-from utils.run.provenance import HashCache
 
 PROFILE = PROFILES["digits"]
 

@@ -115,7 +115,7 @@ def test_without_a_mistake_there_are_no_pairs():
 
 
 def candidates(kind, true, predicted, n_classes):
-    """(order, labels, neg, pos) of every candidate of a kind, sorted as SPEC 5.1 says."""
+    """(order, labels, neg, pos) of each candidate in the order of docs/definitions.md 5.1."""
     samples = range(len(true))
     found = []
     if kind == "src_tgt":

@@ -84,7 +84,7 @@ def test_vdiff_is_the_distance_of_the_two_sets(make_toy):
 
 
 def vdiff_mean_act(toy):
-    """SPEC 5.4 in float64."""
+    """docs/definitions.md 5.4 in float64."""
     v_pos, v_neg = (references.v_scores(toy.states.a[s]) for s in (POS, NEG))
     mean = toy.states.a[NEG].astype(np.float64).mean(axis=0)
     return 0.5 * references.minmax(np.abs(v_pos - v_neg)) + 0.5 * references.minmax(mean)
@@ -215,7 +215,7 @@ def test_weight_vdiff_compares_the_states_around_the_ffn(make_toy, shape):
 
 
 def gradient_and_neurons(toy, n=None):
-    """SPEC 5.7 in float64, weight by weight."""
+    """docs/definitions.md 5.7 in float64, weight by weight."""
     m, d = toy.tail.m, toy.tail.d
     scaled = references.minmax(np.abs(references.mean_loss_gradient(toy.net, *toy.take(NEG))))
     neurons = vdiff_mean_act(toy)

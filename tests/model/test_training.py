@@ -22,8 +22,8 @@ from utils.constants import PROFILES, SPLIT_SEED
 from utils.data import folds, images
 from utils.errors import UserError
 from utils.model import finetuning, training
+from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
-from utils.run.provenance import Ledger
 
 SCRIPT = Path(__file__).parents[2] / "exp-fl-5-0.py"
 LOG = logging.getLogger("test")

@@ -17,9 +17,10 @@ import pytest
 from pipeline import NAME, STAGES, SUMMARY, run_stage
 
 from utils.errors import UserError
-from utils.run import provenance
+from utils.run import hashing, ledger
+from utils.run.hashing import HashCache
+from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
-from utils.run.provenance import HashCache, Ledger
 
 RESULTS = Path("exp-fl-5") / NAME
 TRAINING = Path(f"out_vit_{NAME}")
@@ -299,7 +300,7 @@ def test_every_part_of_a_method_is_on_record(root):
     tasks = json.loads((root / RESULTS / "provenance.json").read_text())["tasks"]
     code = tasks["5/all/weight/bl"]["recipe"]["code"]
     assert {
-        "utils.methods:bl", "utils.methods.evidence", "utils.methods.arachne",
+        "utils.methods.arachne:score_bl", "utils.methods.evidence", "utils.methods.arachne",
         "utils.methods.localisation:localise", "utils.model.tail",
     } <= set(code)  # fmt: skip
     assert "utils.model.checkpoints" in tasks["1/ground_truth"]["recipe"]["code"]
@@ -313,11 +314,11 @@ def test_every_part_of_a_method_is_on_record(root):
 def test_one_function_is_hashed_apart_from_its_neighbours(tmp_path):
     path = tmp_path / "m.py"
     path.write_text("def a():\n    return 1\n\ndef b():\n    return 2\n")
-    a, b = provenance.hash_source(path, "a"), provenance.hash_source(path, "b")
+    a, b = hashing.hash_source(path, "a"), hashing.hash_source(path, "b")
     path.write_text("def a():\n    'said'\n    return 1  # one\n\ndef b():\n    return 3\n")
-    assert provenance.hash_source(path, "b") != b
+    assert hashing.hash_source(path, "b") != b
     path.write_text("def a():\n    return 1\n\ndef c(): pass\n")
-    assert provenance.hash_source(path, "a") == a != provenance.hash_source(path, "gone")
+    assert hashing.hash_source(path, "a") == a != hashing.hash_source(path, "gone")
 
 
 def test_a_users_score_from_before_a_new_m1_is_pointed_at(server, root):
@@ -410,13 +411,13 @@ def test_git_says_whether_the_tree_was_dirty(tmp_path, monkeypatch):
     (tmp_path / "a.py").write_text("1")
     git("add", ".")
     git("commit", "-qm", "x")
-    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
-    clean = provenance._git()
+    monkeypatch.setattr(ledger, "REPOSITORY", tmp_path)
+    clean = ledger._git()
     assert clean == {"git_commit": git("rev-parse", "HEAD"), "git_dirty": False}
     (tmp_path / "a.py").write_text("2")
-    assert provenance._git()["git_dirty"] is True
-    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path / "absent")
-    assert provenance._git() == {"git_commit": None, "git_dirty": None}
+    assert ledger._git()["git_dirty"] is True
+    monkeypatch.setattr(ledger, "REPOSITORY", tmp_path / "absent")
+    assert ledger._git() == {"git_commit": None, "git_dirty": None}
 
 
 # -- hashes ------------------------------------------------------------------------------------
@@ -429,7 +430,7 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path):
 
     def compute(p: Path) -> str:
         calls.append(p)
-        return provenance.hash_file(p)
+        return hashing.hash_file(p)
 
     hashes = HashCache(tmp_path / ".hashes.json")
     first = hashes.get(path, compute=compute)
@@ -456,7 +457,7 @@ def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(tmp_path):
     path.write_bytes(b"one")
 
     def disturbed(p: Path) -> str:
-        digest = provenance.hash_file(p)
+        digest = hashing.hash_file(p)
         time.sleep(0.02)
         path.write_bytes(b"two")
         return digest
@@ -469,7 +470,7 @@ def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(tmp_path):
 def test_comments_and_docstrings_are_no_change_of_code(tmp_path):
     def digest(text: str) -> str:
         (tmp_path / "a.py").write_text(text, encoding="utf-8")
-        return provenance.hash_source(tmp_path / "a.py")
+        return hashing.hash_source(tmp_path / "a.py")
 
     code = '"""Doc."""\ndef f(x):\n    """What."""\n    return x + 1\n'
     same = '# note\n"""Other."""\n\n\ndef f(x):  # why\n    """Else."""\n    return (x + 1)\n'
@@ -478,7 +479,7 @@ def test_comments_and_docstrings_are_no_change_of_code(tmp_path):
     assert digest(code) != digest(code.replace("return x", "x += 1\n    return x"))
 
 
-def ledger(tmp_path: Path, **constants) -> Ledger:
+def open_ledger(tmp_path: Path, **constants) -> Ledger:
     paths = FoldPaths(tmp_path, "digits", 0)
     return Ledger(paths, 6, constants, {"data": lambda _: (tmp_path / "data").read_text()})
 
@@ -488,7 +489,7 @@ def test_a_change_is_noticed_through_any_number_of_tasks(tmp_path):
     (tmp_path / "data").write_text("old")
 
     def run(upto: int, **constants) -> Ledger:
-        book = ledger(tmp_path, **constants)
+        book = open_ledger(tmp_path, **constants)
         for i in range(upto):
             inputs = [(book.paths.results / f"{i - 1}.txt", 6)] if i else ["data"]
             with book.task(str(i), inputs=inputs, constants=["A"] if i == 1 else []) as task:
@@ -496,26 +497,26 @@ def test_a_change_is_noticed_through_any_number_of_tasks(tmp_path):
         return book
 
     last = run(4, A=1).paths.results / "3.txt"
-    assert ledger(tmp_path, A=1).require(last, 6)
+    assert open_ledger(tmp_path, A=1).require(last, 6)
     with pytest.raises(UserError, match=r"3\.txt is out of date: .*A was 1, now 2"):
-        ledger(tmp_path, A=2).require(last, 6)
+        open_ledger(tmp_path, A=2).require(last, 6)
     (last.parent / "0.txt").write_text("x")
     with pytest.raises(UserError, match=r"0\.txt has changed"):
-        ledger(tmp_path, A=1).require(last, 6)
+        open_ledger(tmp_path, A=1).require(last, 6)
     run(1, A=1)
     (tmp_path / "data").write_text("new")
     with pytest.raises(UserError, match="the data has changed"):
-        ledger(tmp_path, A=1).require(last, 6)
+        open_ledger(tmp_path, A=1).require(last, 6)
 
 
 def test_a_task_that_fails_leaves_no_record(tmp_path):
     (tmp_path / "data").write_text("x")
-    book = ledger(tmp_path)
+    book = open_ledger(tmp_path)
     task = book.task("t", inputs=["data"])
     with pytest.raises(ZeroDivisionError), task:
         task.save_bytes(book.paths.results / "a.txt", b"1")
         raise ZeroDivisionError
-    again = ledger(tmp_path)
+    again = open_ledger(tmp_path)
     assert not again.task("t", inputs=["data"]).done
     with pytest.raises(UserError, match="no record of what it was made from"):
         again.require(book.paths.results / "a.txt", 6)

@@ -7,7 +7,6 @@ import folds_of_step7 as given
 import numpy as np
 import pytest
 
-from utils.judge import scoring
 from utils.summary import across_folds, fold_tables, latex, notes, statistics
 
 NASTY = r"50%_of #x & $y$ {z} ~^ \n <a|b> \"q\" 深層"
@@ -16,7 +15,7 @@ NASTY = r"50%_of #x & $y$ {z} ~^ \n <a|b> \"q\" 深層"
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "METHODS", {})
+        given.without_own_methods(patch)
         patch.setenv("TQDM_DISABLE", "1")
         jobs = given.make_folds(tmp_path_factory.mktemp("folds"), range(3))
     tables = fold_tables.load([job.paths for job in jobs])

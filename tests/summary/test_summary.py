@@ -12,17 +12,19 @@ from scipy import stats
 
 from utils import ranking
 from utils.errors import UserError
-from utils.judge import comparison, details, metrics, scoring
+from utils.judge import comparison, details, metrics
+from utils.judge.comparison import LIFTED, WEIGHT
 from utils.run.paths import FoldPaths, SummaryPaths
-from utils.summary import across_folds, figures, fold_tables, notes, summarise
-from utils.summary.across_folds import LIFTED, WEIGHT, Pair
+from utils.summary import across_folds, fold_tables, notes, summarise
+from utils.summary.across_folds import Pair
+from utils.summary.figures import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANCE = comparison.RANDOM_EXPECTED
 
 
-def two_figures(*given, every=figures.every_figure):
-    """Rendering is what takes long: tests/test_summary_figures.py looks at all of them."""
+def two_figures(*given, every=catalogue.every_figure):
+    """Rendering is what takes long: test_summary_figures.py looks at all of them."""
     quick = ("locations", "critical_difference")
     yield from (one for one in every(*given) if one[0] in quick and one[1] == "2col")
 
@@ -30,8 +32,8 @@ def two_figures(*given, every=figures.every_figure):
 @pytest.fixture(scope="module")
 def patched():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "METHODS", {})
-        patch.setattr(figures, "every_figure", two_figures)
+        given.without_own_methods(patch)
+        patch.setattr(catalogue, "every_figure", two_figures)
         patch.setenv("TQDM_DISABLE", "1")
         yield patch
 

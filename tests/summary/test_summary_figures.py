@@ -6,17 +6,27 @@ import pandas as pd
 import pytest
 from matplotlib.lines import Line2D
 
-from utils.judge import comparison, details, scoring
+from utils.judge import comparison, details
 from utils.judge.comparison import LIFTED, WEIGHT
 from utils.methods import METHODS
 from utils.run import pictures
-from utils.summary import across_folds, figures, fold_tables
+from utils.summary import across_folds, fold_tables
+from utils.summary.figures import (
+    catalogue,
+    critical_difference,
+    cumulative_gain,
+    locations,
+    metrics_at_k,
+    settings,
+    shared,
+    time,
+)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "METHODS", {})
+        given.without_own_methods(patch)
         patch.setenv("TQDM_DISABLE", "1")
         jobs = given.make_folds(tmp_path_factory.mktemp("folds"), range(3))
     tables = fold_tables.load([job.paths for job in jobs])
@@ -26,7 +36,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ranked(made):
-    return figures.ranked_methods(made[1], "lift@5%")
+    return shared.ranked_methods(made[1], "lift@5%")
 
 
 def texts(figure):
@@ -44,51 +54,51 @@ def test_methods_are_ranked_and_random_is_not_one(ranked):
 
 
 def test_no_two_highlighted_methods_of_a_level_look_alike():
-    most = figures.MOST_LINES
+    most = shared.MOST_LINES
     ranked = [(WEIGHT, f"m{i}") for i in range(most + 4)]
-    ranked += [(LIFTED, "x"), (LIFTED, figures.ORACLE)]
-    lines = figures.assign_lines(ranked)
+    ranked += [(LIFTED, "x"), (LIFTED, comparison.ORACLE)]
+    lines = shared.assign_lines(ranked)
     weights = [line for key, line in lines.items() if key[0] == WEIGHT]
     bright = [line for line in weights if line.highlighted]
     assert len(bright) == most == len({(b.color, b.dash) for b in bright})
     assert len({b.marker for b in bright}) == len(bright)  # apart in grey, too
     assert [line.highlighted for line in weights] == [True] * most + [False] * 4
-    entries = figures.legend_entries(lines, WEIGHT, {}, "1col")
+    entries = shared.legend_entries(lines, WEIGHT, {}, "1col")
     assert [entry.get_label() for entry in entries][-1] == "4 other methods"
 
 
 def test_a_method_of_ours_looks_the_same_in_every_run():
     ours = [key for key in METHODS if key[0] == WEIGHT]
     for ranked in (ours, ours[::-1], [(WEIGHT, "mine"), *ours[3:]]):
-        lines = figures.assign_lines(ranked)
+        lines = shared.assign_lines(ranked)
         for i, key in enumerate(ours):
             if key in lines:
-                assert (lines[key].color, lines[key].marker, lines[key].dash) == figures.LINES[i]
+                assert (lines[key].color, lines[key].marker, lines[key].dash) == shared.LINES[i]
 
 
 def test_a_users_method_is_never_grey():
     ours = [key for key in METHODS if key[0] == WEIGHT]
     mine = [(WEIGHT, f"mine{i}") for i in range(9)]
-    lines = figures.assign_lines([*ours, *mine])
+    lines = shared.assign_lines([*ours, *mine])
     assert all(lines[key].highlighted for key in mine)
     assert len({lines[key].marker for key in mine}) == len(mine)
-    assert sum(lines[key].highlighted for key in ours) == figures.MOST_LINES - len(mine)
+    assert sum(lines[key].highlighted for key in ours) == shared.MOST_LINES - len(mine)
 
 
 def test_long_names_are_cut_in_their_middle():
     name = "a_score_that_somebody_gave_a_very_long_name"
-    for width, longest in figures.LONGEST_LABEL.items():
-        short = figures.label(WEIGHT, name, width)
+    for width, longest in shared.LONGEST_LABEL.items():
+        short = shared.label(WEIGHT, name, width)
         assert len(short) <= longest and short.startswith("a_score") and short.endswith("g_name")
-    assert figures.label(LIFTED, "ig", "1col") == "ig *"
+    assert shared.label(LIFTED, "ig", "1col") == "ig *"
 
 
-@pytest.mark.parametrize("width", figures.WIDTHS)
+@pytest.mark.parametrize("width", shared.WIDTHS)
 def test_metrics_at_k_draws_the_fold_means(made, ranked, width):
     tables, _ = made
-    means = figures.fold_means(tables.scores)
-    lines = figures.assign_lines(ranked)
-    figure = figures.metrics_at_k(means, lines, width)
+    means = shared.fold_means(tables.scores)
+    lines = shared.assign_lines(ranked)
+    figure = metrics_at_k.metrics_at_k(means, lines, width)
     axes = next(one for one in figure.axes if one.get_title() == "recall")
     mine = tables.scores[(tables.scores["method"] == "A")]
     columns = ["recall@1%", "recall@5%", "recall@10%"]
@@ -99,22 +109,22 @@ def test_metrics_at_k_draws_the_fold_means(made, ranked, width):
     bands = [band.get_paths()[0].vertices for band in axes.collections]
     highest = by_fold.max().to_numpy()
     assert any(np.isin(np.round(highest, 12), np.round(band[:, 1], 12)).all() for band in bands)
-    chance = [line for line in axes.lines if line.get_color() == figures.GREY]
+    chance = [line for line in axes.lines if line.get_color() == shared.GREY]
     assert chance[0].get_ydata() == pytest.approx([0.01, 0.05, 0.1], abs=0.003)
     assert {"A", "B", "=H_1% *", "random (expected)", "neuron oracle"} <= texts(figure)
 
 
-@pytest.mark.parametrize("width", figures.WIDTHS)
+@pytest.mark.parametrize("width", shared.WIDTHS)
 def test_cumulative_gain_has_ideal_and_random(made, ranked, width):
     tables, _ = made
-    lines = figures.assign_lines(ranked)
-    figure = figures.cumulative_gain(tables.curves, lines, width)
+    lines = shared.assign_lines(ranked)
+    figure = cumulative_gain.cumulative_gain(tables.curves, lines, width)
     axes, relative = figure.axes[:2]
-    (ideal,) = lines_with(axes, figures.BLACK)
+    (ideal,) = lines_with(axes, pictures.BLACK)
     curve = tables.curves[tables.curves["method"] == details.IDEAL]
     assert ideal.get_ydata()[-1] == pytest.approx(100)
     assert ideal.get_ydata()[0] == pytest.approx(100 * curve[curve["k"] == 1]["mass"].mean())
-    (chance,) = lines_with(axes, figures.GREY)
+    (chance,) = lines_with(axes, shared.GREY)
     assert chance.get_ydata() == pytest.approx(chance.get_xdata())
     (mine,) = lines_with(axes, lines[WEIGHT, "A"].color)
     assert (mine.get_ydata() <= ideal.get_ydata() + 1e-9).all()
@@ -124,29 +134,29 @@ def test_cumulative_gain_has_ideal_and_random(made, ranked, width):
     assert relative.get_ylim()[1] > ratio.get_ydata().max()
 
 
-@pytest.mark.parametrize("width", figures.WIDTHS)
+@pytest.mark.parametrize("width", shared.WIDTHS)
 def test_heat_map_shows_the_mean_of_each_setting(made, ranked, width):
     tables, _ = made
-    figure = figures.setting_heat_map(tables.scores, ranked, "lift@5%", width)
+    figure = settings.setting_heat_map(tables.scores, ranked, "lift@5%", width)
     axes = figure.axes[0]
-    settings = [label.get_text() for label in axes.get_xticklabels()]
+    shown = [label.get_text() for label in axes.get_xticklabels()]
     methods = [label.get_text() for label in axes.get_yticklabels()]
-    assert settings == list(given.SETTINGS)
+    assert shown == list(given.SETTINGS)
     scores = tables.scores
     mine = scores[(scores["method"] == "A") & (scores["setting"] == "tgt_top2")]
-    place = (settings.index("tgt_top2"), methods.index("A"))
+    place = (shown.index("tgt_top2"), methods.index("A"))
     (cell,) = [text for text in axes.texts if text.get_position() == place]
     assert cell.get_text() == f"{mine['lift@5%'].mean():.1f}"
     shades = axes.images[0].get_array()
     assert shades[place[::-1]] == pytest.approx(np.log2(mine["lift@5%"].mean()))
-    empty = (methods.index("=H_1% *"), settings.index("tgt_top1"))
+    empty = (methods.index("=H_1% *"), shown.index("tgt_top1"))
     assert np.ma.getmaskarray(shades)[empty]
 
 
-@pytest.mark.parametrize("width", figures.WIDTHS)
+@pytest.mark.parametrize("width", shared.WIDTHS)
 def test_locations_are_densities_of_folds_averaged(made, ranked, width):
     tables, _ = made
-    figure = figures.locations(tables.locations, ranked, 5, width)
+    figure = locations.locations(tables.locations, ranked, 5, width)
     axes = figure.axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[0] == details.TRUTH and "A" in labels
@@ -166,8 +176,8 @@ def mean_of(tables, method):
 def test_time_is_against_the_primary_metric(made, ranked):
     tables, _ = made
     seconds = {("weight", "A"): 2.0, ("neuron", "=H_1%"): 0.5}
-    lines = figures.assign_lines(ranked)
-    figure = figures.time_against(tables.scores, ranked, lines, seconds, "lift@5%", "1col")
+    lines = shared.assign_lines(ranked)
+    figure = time.time_against(tables.scores, ranked, lines, seconds, "lift@5%", "1col")
     points = {tuple(np.ravel(line.get_data())) for line in figure.axes[0].lines}
     at = (2.0, mean_of(tables, "A"))
     assert any(len(p) == 2 and p == pytest.approx(at) for p in points)
@@ -176,13 +186,13 @@ def test_time_is_against_the_primary_metric(made, ranked):
     assert edge > 2.0
 
 
-@pytest.mark.parametrize("width", figures.WIDTHS)
+@pytest.mark.parametrize("width", shared.WIDTHS)
 def test_critical_difference_diagram(made, ranked, width):
     tables, _ = made
-    table = figures.rank_table(tables.scores, ranked, "lift@5%", width)
+    table = critical_difference.rank_table(tables.scores, ranked, "lift@5%", width)
     assert comparison.RANDOM_EXPECTED in table.columns and "neuron oracle" not in table.columns
     assert "P" not in table.columns  # not in every fold
-    figure = figures.critical_difference(table, "lift@5%", width)
+    figure = critical_difference.critical_difference(table, "lift@5%", width)
     shown = texts(figure)
     assert any("A (1.0)" in text for text in shown) and any("descriptive" in t for t in shown)
 
@@ -192,7 +202,7 @@ def test_bars_do_not_depend_on_the_order_of_a_set():
     stacked = []
     for order in (sets, sets[::-1], sets[2:] + sets[:2]):
         bars = [Line2D(ranks, [0] * len(ranks)) for ranks in order]
-        levels = figures.restack(bars)
+        levels = critical_difference.restack(bars)
         stacked.append(sorted((bar.get_ydata()[0], *bar.get_xdata()) for bar in bars))
         assert levels == 3  # three of them hold rank 4.5, and 1
     assert stacked[0] == stacked[1] == stacked[2]
@@ -206,10 +216,10 @@ def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
     tables, summary = made
     names = []
     seconds = {("weight", "A"): 1.0}
-    for name, width, figure in figures.every_figure(tables, summary, seconds, "lift@5%", 5):
+    for name, width, figure in catalogue.every_figure(tables, summary, seconds, "lift@5%", 5):
         names.append((name, width))
-        assert figure.get_size_inches()[0] == figures.WIDTHS[width]
-        assert {"{", "}"}.isdisjoint(figures.CAPTIONS[name].format(metric="m", percent=1))
+        assert figure.get_size_inches()[0] == shared.WIDTHS[width]
+        assert {"{", "}"}.isdisjoint(catalogue.CAPTIONS[name].format(metric="m", percent=1))
         if name == "locations":
             content = pictures.render(figure, "pdf")
             assert b"/FontFile2" in content and b"/Type3" not in content
@@ -228,7 +238,7 @@ def test_nothing_is_printed_outside_the_page(made):
     named = fold_tables.FoldTables(ds="digits", folds=tables.folds, **renamed)
     summary = summary.replace({"method": long})
     seconds = {(WEIGHT, long["A"]): 1.0, ("neuron", "=H_1%"): 0.01}
-    for name, width, figure in figures.every_figure(named, summary, seconds, "lift@5%", 5):
+    for name, width, figure in catalogue.every_figure(named, summary, seconds, "lift@5%", 5):
         figure.draw_without_rendering()
         drawn, (wide, high) = figure.get_tightbbox(), figure.get_size_inches()
         over = max(-drawn.x0, -drawn.y0, drawn.x1 - wide, drawn.y1 - high)
@@ -243,5 +253,5 @@ def test_one_fold_has_no_band_and_no_ranks(made):
         if isinstance(table, pd.DataFrame)
     }
     one = fold_tables.FoldTables(ds="digits", folds=[0], **first)
-    names = {name for name, _, _ in figures.every_figure(one, summary, {}, "lift@5%", 5)}
+    names = {name for name, _, _ in catalogue.every_figure(one, summary, {}, "lift@5%", 5)}
     assert not {"critical_difference", "time"} & names and "metrics_at_k" in names

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from utils import ranking
 from utils.data.settings import COLUMNS
-from utils.judge import scoring
+from utils.judge import sources, tables
 from utils.model.inputs import Inputs
-from utils.run import cli
+from utils.run import cli, constant_rules
+from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
-from utils.run.provenance import Ledger
 
 D, M = 8, 40
 N = 2 * D * M
@@ -34,7 +35,7 @@ def arguments(**given) -> argparse.Namespace:
 
 def job_of(root: Path, fold: int, args=None, **constants) -> cli.Job:
     args = args or arguments()
-    values = cli.constants_in_force(args) | OVERRIDES | constants
+    values = constant_rules.constants_in_force(args) | OVERRIDES | constants
     log = logging.getLogger("test of step 7")
     return cli.Job(7, FoldPaths(root, "digits", fold), args, values, log)
 
@@ -86,9 +87,14 @@ def evaluate(root: Path, fold: int, args=None, **constants) -> cli.Job:
     """Step 7 on one fold with no method but the ones that were dropped in."""
     job = job_of(root, fold, args, **constants)
     ledger = Ledger(job.paths, 7, job.constants, {}, job.args.force)
-    scoring.evaluate_fold(job, Inputs(None, D, M, ledger))
+    tables.evaluate_fold(job, Inputs(None, D, M, ledger))
     ledger.close()
     return job
+
+
+def without_own_methods(patch: pytest.MonkeyPatch) -> None:
+    """The folds here hold no scores of ours."""
+    patch.setattr(sources, "METHODS", {})
 
 
 def make_folds(root: Path, folds) -> list[cli.Job]:

@@ -38,7 +38,7 @@ PRELOADED = (
     "utils.run.pictures",
     "utils.model.forward",
     "utils.methods.localisation",
-    "utils.judge.scoring",
+    "utils.judge.tables",
     "utils.data.misclassification",
     "utils.summary.files",
 )

@@ -81,7 +81,7 @@ def mean_loss_gradient(net, h, labels):
 
 
 def forward_impact(net, h):
-    """FI_w of SPEC 5.5 through explicit (samples, out, in) tensors, (N,)."""
+    """FI_w of docs/definitions.md 5.5 through explicit (samples, out, in) tensors, (N,)."""
     a = net.a(h).detach().requires_grad_(True)
     o = net.o(a)
     total = net.logits(h + o).sum()
@@ -103,7 +103,7 @@ def zero_over_zero(part, whole):
 
 
 def arachne(net, neg, pos):
-    """GL, FI and the score of SPEC 5.5, each (N,); `neg` and `pos` are pairs (h, labels)."""
+    """GL, FI and the score of docs/definitions.md 5.5, each (N,); sets are (h, labels)."""
     gl = np.abs(mean_loss_gradient(net, *neg)) / (1 + np.abs(mean_loss_gradient(net, *pos)))
     fi = forward_impact(net, neg[0]) / (1 + forward_impact(net, pos[0]))
     return gl, fi, 0.5 * minmax(gl) + 0.5 * minmax(fi)
@@ -135,7 +135,7 @@ def integrated_gradients(net, h, labels, points):
 
 
 def v_scores(rows):
-    """V_j of SPEC 5.3 from numpy's covariance, entry by entry."""
+    """V_j of docs/definitions.md 5.3 from numpy's covariance, entry by entry."""
     rows = np.asarray(rows, dtype=np.float64)
     m = rows.shape[1]
     cov = np.atleast_2d(np.cov(rows, rowvar=False, ddof=1))

@@ -19,7 +19,7 @@ def test_rows_name_the_matrix_and_the_place_in_it():
     values = np.arange(2 * M * D)
     w_bef, w_aft = ranking.unflatten(values, M, D)
     indices = np.array([40, 0, 21, 20, 5])
-    found = change.weight_rows(indices, M, D)
+    found = ranking.weight_rows(indices, M, D)
     matrices = {"W_bef": w_bef, "W_aft": w_aft}
     places = zip(found["matrix"], found["row"], found["col"], strict=True)
     assert [matrices[name][row, col] for name, row, col in places] == indices.tolist()

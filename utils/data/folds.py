@@ -1,4 +1,4 @@
-"""The folds of a data set: made once, read by every step (SPEC section 2)."""
+"""The folds of a data set: made once, read by every step (docs/definitions.md 2)."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from datasets.exceptions import DatasetsError
 
 from utils.constants import Profile
 from utils.errors import UserError
-from utils.run import provenance
+from utils.run import hashing
 from utils.run.paths import TEMPORARY_PREFIX, FoldPaths
 
 SPLITS = ("train", "repair", "test")
@@ -247,7 +247,7 @@ def require_labels(labels: np.ndarray, classes: int, where: str) -> None:
         )
 
 
-def hash_split(paths: FoldPaths, split: str, hashes: provenance.HashCache) -> str:
+def hash_split(paths: FoldPaths, split: str, hashes: hashing.HashCache) -> str:
     """Content hash of a split: its rows and its features, no times and no fingerprints."""
     folder = paths.dataset / split
     try:
@@ -255,8 +255,6 @@ def hash_split(paths: FoldPaths, split: str, hashes: provenance.HashCache) -> st
         info = json.loads((folder / datasets.config.DATASET_INFO_FILENAME).read_text())
         files = [folder / Path(entry["filename"]).name for entry in state["_data_files"]]
         features = json.dumps(info["features"], sort_keys=True)
-        return provenance.hash_bytes(
-            features.encode(), *(hashes.get(file).encode() for file in files)
-        )
+        return hashing.hash_bytes(features.encode(), *(hashes.get(file).encode() for file in files))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} {_not_a_fold(paths)} ({error})") from None

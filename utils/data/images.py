@@ -52,7 +52,7 @@ def input_shape(config: ViTConfig) -> tuple[int, int, int]:
 
 
 def load_processor(checkpoint: Path, config: ViTConfig) -> ViTImageProcessorPil:
-    """The image preprocessing of a checkpoint (SPEC section 2).
+    """The image preprocessing of a checkpoint (docs/definitions.md 2).
 
     From `preprocessor_config.json` in the folder, of transformers 4.x or 5.x;
     where there is none, resizing to the model's size, mean and std 0.5. Always

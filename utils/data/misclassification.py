@@ -1,4 +1,4 @@
-"""What M1 gets wrong on the repair split, and the 13 settings made of it (SPEC 5.1)."""
+"""What M1 gets wrong, and the 13 settings made of it (docs/definitions.md 5.1)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ def find_settings(
     top_ranks: int,
     min_samples: int,
 ) -> list[Setting]:
-    """The settings of SPEC 5.1, in its order.
+    """The settings of docs/definitions.md 5.1, in its order.
 
     A candidate with fewer than `min_samples` neg or pos samples is passed over
     for the next one; where none is left the setting is skipped, with a reason.

@@ -1,4 +1,4 @@
-"""Compare the rankings of one fold with its ground truth: the rows of SPEC section 7."""
+"""Compare the rankings of one fold with its ground truth: the rows of docs/definitions.md 7."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ WHOLE = (
 KEYS = ("ds", "fold", "setting", "level", "method", "n", "n_items", "n_positives")
 BUDGET = "n"
 RANDOM_EXPECTED, RANDOM_SAMPLED = "random (expected)", "random (sampled)"
+ORACLE = "neuron oracle"
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def oracle(truth: FoldTruth) -> np.ndarray:
 
 
 def columns(percents: Iterable[float]) -> list[str]:
-    """Column names of the scores table, in the order of SPEC section 7."""
+    """Column names of the scores table, in the order of docs/definitions.md 7."""
     labels = [*(f"{percent:g}%" for percent in percents), BUDGET]
     return [*KEYS, *(f"{name}@{label}" for label in labels for name in AT_K), *WHOLE]
 

@@ -1,4 +1,4 @@
-"""Metrics of a ranking against the ground truth, exact under ties (SPEC section 6).
+"""Metrics of a ranking against the ground truth, exact under ties (docs/definitions.md 6).
 
 Every metric is an expectation over a random order of the items inside each
 group of equal scores (McSherry and Najork, "Computing information retrieval

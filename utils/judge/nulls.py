@@ -1,4 +1,4 @@
-"""What a ranking without any knowledge scores: closed forms (SPEC section 6)."""
+"""What a ranking without any knowledge scores: closed forms (docs/definitions.md 6)."""
 
 import numpy as np
 from scipy.special import digamma

@@ -1,16 +1,23 @@
-"""weight / bl: gradient loss and forward impact (SPEC 5.5).
+"""weight / bl: gradient loss and forward impact (docs/definitions.md 5.5).
 
 Arachne: Sohn, Kang, Yoo, "Arachne: Search-Based Repair of Deep Neural
 Networks", TOSEM 2023, Algorithm 1.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from utils import ranking
+from utils.methods.method import Scores
+from utils.model import gradients
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, gradient_at_output
+
+if TYPE_CHECKING:
+    from utils.methods.evidence import Evidence
 
 
 @torch.no_grad()
@@ -109,3 +116,25 @@ def pareto_front(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     for i in np.flatnonzero(equal_first):  # equal points share the fate of the first of them
         keep[i] = keep[i - 1]
     return np.sort(order[keep]).astype(np.int32)
+
+
+def score_bl(evidence: "Evidence") -> Scores:
+    sample = sample_positives(evidence.pos, len(evidence.neg), evidence.seed)
+    grad_pos = gradients.mean_loss_gradient(evidence.tail, evidence.states, sample)
+    impact_pos = forward_impact(evidence.tail, evidence.states, sample)
+    loss = relative(np.abs(evidence.grad_loss), np.abs(grad_pos))
+    impact = relative(evidence.impact, impact_pos)
+    front = pareto_front(loss, impact)
+    return Scores(
+        combine(loss, impact),
+        extras={"weight_bl_pareto": front, "bl_pos_sample": sample},
+        notes=(f"bl: {len(front):,} weights on the Pareto front, |pos'| = {len(sample):,}",),
+    )
+
+
+def score_grad_loss(evidence: "Evidence") -> Scores:
+    return Scores(np.abs(evidence.grad_loss))
+
+
+def score_forward_impact(evidence: "Evidence") -> Scores:
+    return Scores(evidence.impact)

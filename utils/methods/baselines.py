@@ -1,12 +1,18 @@
 """Trivial baselines that a fault localisation method has to beat."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from utils import ranking
+from utils.methods.method import Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, blocks
+
+if TYPE_CHECKING:
+    from utils.methods.evidence import Evidence
 
 
 def weight_magnitude(tail: Tail) -> np.ndarray:
@@ -47,3 +53,19 @@ def activation_variance(
         centred = np.take(rows, samples[part], axis=0) - mean
         total += np.square(centred, out=centred).sum(axis=0, dtype=np.float64)
     return (total / (len(samples) - 1)).astype(np.float32)
+
+
+def score_magnitude(evidence: "Evidence") -> Scores:
+    return Scores(weight_magnitude(evidence.tail))
+
+
+def score_wanda(evidence: "Evidence") -> Scores:
+    return Scores(wanda(evidence.tail, evidence.states, evidence.everyone))
+
+
+def score_mean_act(evidence: "Evidence") -> Scores:
+    return Scores(evidence.mean_act)
+
+
+def score_act_variance(evidence: "Evidence") -> Scores:
+    return Scores(activation_variance(evidence.states.a, evidence.neg, evidence.mean_act))

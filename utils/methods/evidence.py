@@ -10,7 +10,7 @@ from utils.methods import arachne, variance
 from utils.model import gradients
 from utils.model.states import States
 from utils.model.tail import Tail
-from utils.run.provenance import Stopwatch
+from utils.run.stopwatch import Stopwatch
 
 
 @dataclass

@@ -1,13 +1,18 @@
-"""neuron / ig: integrated gradients of the true class's probability (SPEC 5.2)."""
+"""neuron / ig: integrated gradients of the true class's probability (docs/definitions.md 5.2)."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from utils.methods.method import Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, gradient_at_output
+
+if TYPE_CHECKING:
+    from utils.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)
@@ -52,3 +57,15 @@ def integrated_gradients(
         ]
         gaps.append((ig.sum(dim=1) - (ends[1] - ends[0])).abs().cpu().numpy())
     return IntegratedGradients(score=(total / len(samples)).cpu().numpy(), gap=np.concatenate(gaps))
+
+
+def score_ig(evidence: "Evidence") -> Scores:
+    result = integrated_gradients(
+        evidence.tail, evidence.states, evidence.everyone, evidence.ig_points
+    )
+    gap = result.gap
+    note = (
+        f"ig completeness gap |sum_j ig_j - (P(a) - P(0))| over {len(gap):,} samples: "
+        f"mean {gap.mean():.2e}, median {np.median(gap):.2e}, max {gap.max():.2e}"
+    )
+    return Scores(result.score, extras={"ig_completeness_gap": gap}, notes=(note,))

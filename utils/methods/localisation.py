@@ -12,16 +12,18 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from utils import ranking
 from utils.data.settings import ALL, SETTINGS_STEP, read_samples, read_settings, setting_inputs
-from utils.methods import METHODS, Method
+from utils.methods import METHODS
 from utils.methods.evidence import Evidence
+from utils.methods.method import Method
 from utils.model.inputs import M1, Inputs, open_inputs
 from utils.model.states import cache_inputs, load_states, load_tail
 from utils.model.tail import activation_function
 from utils.run.cli import Job, add_budget, add_device, run
 from utils.run.devices import pick_device
+from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
-from utils.run.provenance import Ledger, Stopwatch, Task
-from utils.truth import change
+from utils.run.stopwatch import Stopwatch
+from utils.run.task import Task
 
 
 def main(step: int, description: str) -> NoReturn:
@@ -32,6 +34,7 @@ def main(step: int, description: str) -> NoReturn:
         run_methods,
         add_options=add_options,
         needs=("training",),
+        ready=require_caches,
         after=show,
     )
 
@@ -45,6 +48,14 @@ def methods_of(step: int, setting: str) -> dict[tuple[str, str], Method]:
     }
 
 
+def require_caches(job: Job) -> Inputs:
+    """Refuse a fold whose settings or cached states are missing or out of date."""
+    inputs = open_inputs(job)
+    for path, step in [(job.paths.settings, SETTINGS_STEP), *cache_inputs(job.paths)]:
+        inputs.ledger.require(path, step)
+    return inputs
+
+
 def run_methods(job: Job) -> pd.DataFrame:
     """All methods of the job's step on all settings of its fold.
 
@@ -52,11 +63,10 @@ def run_methods(job: Job) -> pd.DataFrame:
     -------
     The finding for the terminal: seconds per method, summed over settings.
     """
-    inputs = open_inputs(job)
+    inputs = require_caches(job)
     ledger, paths = inputs.ledger, job.paths
     settings = [s for s in read_settings(paths) if methods_of(job.step, s)]
     ns = job.budgets(inputs.d, inputs.m)
-    ledger.require(paths.settings, SETTINGS_STEP)
     device = pick_device(job.args.device)
     ledger.device = str(device)
     tail = load_tail(inputs.pair.m1).to(device)
@@ -140,7 +150,7 @@ def cut(
     task = ledger.task(
         f"{setting}/{level}/{name}/n{n}",
         inputs=sources,
-        code=(*method.code, change, cut, save_first),
+        code=(*method.code, ranking, cut, save_first),
     )
     if task.done:
         return False
@@ -176,7 +186,7 @@ def save_first(
     if level == "neuron":
         where = {"neuron": first}
     else:
-        where = change.weight_rows(first, inputs.m, inputs.d)
+        where = ranking.weight_rows(first, inputs.m, inputs.d)
     table = pd.DataFrame({"rank": np.arange(1, len(first) + 1), **where, "score": scores})
     task.save_array(paths.ranking(setting, level, name, n), first)
     task.save_table(paths.ranking(setting, level, name, n, "csv"), table)

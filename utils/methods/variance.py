@@ -1,11 +1,17 @@
-"""vdiff at neuron and weight level, and the combinations built on it (SPEC 5.3, 5.4, 5.6, 5.7)."""
+"""vdiff of neurons and weights, and combinations of it (docs/definitions.md 5.3 to 5.7)."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from utils import ranking
+from utils.methods.method import Scores
 from utils.model.states import BLOCK
 from utils.model.tail import blocks
+
+if TYPE_CHECKING:
+    from utils.methods.evidence import Evidence
 
 # float32 holds every whole number up to here, so ranks can be stored as scores.
 EXACT_FLOAT32 = 2**24
@@ -149,7 +155,7 @@ def order_by_level(levels: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np
 def neuron_and_gradient(
     grad_loss: np.ndarray, neuron_score: np.ndarray, d: int, n: int | None = None
 ) -> np.ndarray:
-    """0.5 minmax(|grad_loss_w|) + 0.5 neuron_score_j(w), float32 (N,) (SPEC 5.7).
+    """0.5 minmax(|grad_loss_w|) + 0.5 neuron_score_j(w), float32 (N,) (docs/definitions.md 5.7).
 
     With `n`, the neuron score is 0 outside its top n before the sum.
     """
@@ -162,3 +168,24 @@ def neuron_and_gradient(
     score += ranking.lift(neuron_score, d)
     score *= 0.5
     return score
+
+
+def score_neuron_vdiff(evidence: "Evidence") -> Scores:
+    v_pos, v_neg = evidence.v("a", "pos"), evidence.v("a", "neg")
+    return Scores(vdiff(v_pos, v_neg), extras={"vscore_cor": v_pos, "vscore_mis": v_neg})
+
+
+def score_vdiff_mean_act(evidence: "Evidence") -> Scores:
+    score = half_and_half(evidence.vdiff("a"), evidence.mean_act)
+    return Scores(score, extras={"mean_act_mis": evidence.mean_act})
+
+
+def score_weight_vdiff(evidence: "Evidence") -> Scores:
+    score, order = weight_vdiff(*(evidence.vdiff(group) for group in "uay"))
+    return Scores(score, ranking=order)
+
+
+def score_vdiff_mean_act_grad(evidence: "Evidence") -> Scores:
+    neuron_score = half_and_half(evidence.vdiff("a"), evidence.mean_act)
+    score = neuron_and_gradient(evidence.grad_loss, neuron_score, evidence.tail.d)
+    return Scores(score, extras={"grad_loss": evidence.grad_loss})

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.errors import UserError
-from utils.run import provenance
+from utils.run import hashing
 from utils.run.paths import FoldPaths
 
 if TYPE_CHECKING:
@@ -250,26 +250,26 @@ def _refuse_repair(tensors: dict, checkpoint: Path) -> None:
                 )
 
 
-def hash_ffn(checkpoint: Path, hashes: provenance.HashCache) -> str:
+def hash_ffn(checkpoint: Path, hashes: hashing.HashCache) -> str:
     """Content hash of the two FFN matrices, remembered while the weight files stay the same."""
 
     def compute() -> str:
         w_bef, w_aft = read_ffn(checkpoint)
-        return provenance.hash_bytes(w_bef.tobytes(), w_aft.tobytes())
+        return hashing.hash_bytes(w_bef.tobytes(), w_aft.tobytes())
 
     # Another way of reading them would find another FFN in the same files.
-    kind = f"ffn read by {provenance.hash_source(Path(__file__))[:16]}"
+    kind = f"ffn read by {hashing.hash_source(Path(__file__))[:16]}"
     files = [*weight_files(checkpoint), checkpoint / "config.json"]
     return hashes.get_together([file for file in files if file.exists()], kind, compute)
 
 
-def hash_checkpoint(checkpoint: Path, hashes: provenance.HashCache) -> str:
+def hash_checkpoint(checkpoint: Path, hashes: hashing.HashCache) -> str:
     """Content hash of the weights, the config and the image preprocessing of a checkpoint."""
     files = [
         *weight_files(checkpoint),
         checkpoint / "config.json",
         checkpoint / "preprocessor_config.json",
     ]
-    return provenance.hash_bytes(
+    return hashing.hash_bytes(
         *(f"{file.name}={hashes.get(file)};".encode() for file in files if file.is_file())
     )

@@ -25,7 +25,8 @@ from utils.model.tail import Tail
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
-from utils.run.provenance import Stopwatch, Task
+from utils.run.stopwatch import Stopwatch
+from utils.run.task import Task
 
 # Batch sizes where INFERENCE_BATCH_SIZE leaves them open.
 CPU_BATCH, GPU_BATCH = 32, 256

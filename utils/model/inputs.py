@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from utils.constants import PROFILES
 from utils.errors import UserError
 from utils.model import checkpoints
-from utils.run import provenance
+from utils.run import hashing
 from utils.run.cli import Job
-from utils.run.provenance import Ledger
+from utils.run.ledger import Ledger
 
 M1_FFN, M2_FFN = "FFN of M1", "FFN of M2"
 M1 = "checkpoint M1"
@@ -40,7 +40,7 @@ def open_inputs(job: Job) -> Inputs:
                 f"({first.get(key)} and {second.get(key)}); both must come from one training run"
             )
 
-    def hash_repair(hashes: provenance.HashCache) -> str:
+    def hash_repair(hashes: hashing.HashCache) -> str:
         from utils.data import folds
 
         return folds.hash_split(job.paths, "repair", hashes)

@@ -1,4 +1,4 @@
-"""The caches of the class token's states: what they are, and reading them (SPEC section 4)."""
+"""The caches of the class token's states: what they are, and reading them (definitions 4)."""
 
 from dataclasses import dataclass
 from pathlib import Path

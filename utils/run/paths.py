@@ -1,4 +1,4 @@
-"""Every file and folder name of the project, and nothing else (SPEC sections 2 and 4)."""
+"""Every file and folder name of the project, and nothing else (docs/definitions.md 2 and 4)."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -16,6 +16,7 @@ from utils.judge.comparison import (
     AT_K,
     LIFTED,
     NEURON,
+    ORACLE,
     RANDOM_EXPECTED,
     RANDOM_SAMPLED,
     WEIGHT,
@@ -23,7 +24,7 @@ from utils.judge.comparison import (
 )
 from utils.methods import METHODS
 from utils.summary import bootstrap, statistics
-from utils.summary.fold_tables import AP_RATIO, ORACLE, FoldTables
+from utils.summary.fold_tables import AP_RATIO, FoldTables
 
 LOWER_IS_BETTER = ("first_hit", "first_hit_best", "first_hit_worst", "exam")
 PERMUTATION = {

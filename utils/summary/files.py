@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 
 from utils.run import pictures
 from utils.run.paths import FoldPaths, SummaryPaths
-from utils.run.provenance import Task
-from utils.summary import across_folds, figures, fold_tables, latex, notes, workbook
+from utils.run.task import Task
+from utils.summary import across_folds, fold_tables, latex, notes, workbook
+from utils.summary.figures import catalogue
 
 
 def write(
@@ -47,9 +48,11 @@ def write(
     )
     percent = constants["POSITIVE_PERCENT"]
     drawn = {}
-    for name, width, figure in figures.every_figure(tables, summarised, seconds, primary, percent):
+    for name, width, figure in catalogue.every_figure(
+        tables, summarised, seconds, primary, percent
+    ):
         save(task, paths, name, width, figure)
-        drawn[name] = figures.CAPTIONS[name].format(metric=primary, percent=percent)
+        drawn[name] = catalogue.CAPTIONS[name].format(metric=primary, percent=percent)
     text = "\n\n".join(f"{name}: {caption.strip()}" for name, caption in drawn.items())
     task.save_bytes(paths.captions, f"{text}\n".encode())
 

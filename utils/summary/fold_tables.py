@@ -10,15 +10,22 @@ import pandas as pd
 from utils.data.settings import ALL, SETTINGS_STEP
 from utils.data.settings import COLUMNS as SETTINGS_COLUMNS
 from utils.errors import UserError
-from utils.judge.comparison import AT_K, LIFTED, NEURON, RANDOM_EXPECTED, RANDOM_SAMPLED, WEIGHT
+from utils.judge.comparison import (
+    AT_K,
+    LIFTED,
+    NEURON,
+    ORACLE,
+    RANDOM_EXPECTED,
+    RANDOM_SAMPLED,
+    WEIGHT,
+)
 from utils.methods import METHODS
 from utils.run import storage
+from utils.run.ledger import TIME_COLUMNS
 from utils.run.paths import FoldPaths
-from utils.run.provenance import TIME_COLUMNS
 
 STEP = 7
 STEPS = range(1, STEP + 1)
-ORACLE = "neuron oracle"
 AP_RATIO = "ap/random"
 STRATIFIED = "random (stratified as {})"
 

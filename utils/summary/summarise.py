@@ -18,8 +18,9 @@ from utils.errors import UserError
 from utils.judge.comparison import LIFTED, NEURON, WEIGHT
 from utils.model import training
 from utils.run import cli, storage
+from utils.run.hashing import HashCache, hash_bytes
+from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths, SummaryPaths
-from utils.run.provenance import HashCache, Ledger, hash_bytes
 from utils.summary.fold_tables import (
     STEP,
     STEPS,
@@ -36,9 +37,13 @@ CONSTANTS = [
 OF_FOLDS = "provenance of the folds"
 # The modules that decide the summary's content, by name: they are imported when it is made.
 CODE = (
-    "run.pictures", "summary.across_folds", "summary.bootstrap", "summary.figures",
-    "summary.files", "summary.fold_tables", "summary.latex", "summary.notes",
-    "summary.statistics", "summary.summarise", "summary.workbook",
+    "run.pictures", "summary.across_folds", "summary.bootstrap", "summary.files",
+    "summary.fold_tables", "summary.latex", "summary.notes", "summary.statistics",
+    "summary.summarise", "summary.workbook",
+    "summary.figures.catalogue", "summary.figures.critical_difference",
+    "summary.figures.cumulative_gain", "summary.figures.locations",
+    "summary.figures.metrics_at_k", "summary.figures.settings", "summary.figures.shared",
+    "summary.figures.time",
 )  # fmt: skip
 
 

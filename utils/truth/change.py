@@ -8,12 +8,6 @@ from utils import ranking
 QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1)
 
 
-def weight_rows(indices: np.ndarray, m: int, d: int) -> dict[str, np.ndarray]:
-    """Columns matrix, row, col that say in words where canonical `indices` are."""
-    matrix, row, col = ranking.locate(indices, m, d)
-    return {"matrix": np.array(ranking.MATRICES)[matrix], "row": row, "col": col}
-
-
 def top_table(
     w_m1: np.ndarray, w_m2: np.ndarray, order: np.ndarray, m: int, d: int
 ) -> pd.DataFrame:
@@ -25,7 +19,7 @@ def top_table(
     return pd.DataFrame(
         {
             "rank": np.arange(1, len(order) + 1),
-            **weight_rows(order, m, d),
+            **ranking.weight_rows(order, m, d),
             "w_m1": before,
             "w_m2": after,
             "diff": after - before,

@@ -7,127 +7,27 @@ outputs; a task is done when its recipe is the same today and its outputs are
 untouched, and an upstream file is accepted on the same terms, all the way up.
 """
 
-import ast
-import datetime
-import hashlib
 import importlib.metadata
 import json
 import os
 import platform
-import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from utils.errors import UserError
 from utils.run import storage
+from utils.run.hashing import REPOSITORY, HashCache, code_name, hash_source
 from utils.run.paths import FoldPaths
+from utils.run.task import Task, _now
 
 TIME_COLUMNS = ["ds", "fold", "setting", "method", "n", "elapsed_s", "device"]
 PACKAGES = ["torch", "transformers", "datasets", "numpy", "pandas", "scipy", "scikit-learn"]
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def hash_bytes(*parts: bytes | memoryview) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def hash_file(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def hash_source(path: Path, function: str | None = None) -> str:
-    """Hash what a module, or one function of it, does.
-
-    Comments, layout and docstrings do not count.
-    """
-    tree: ast.AST = ast.parse(path.read_text(encoding="utf-8"))
-    if function is not None:
-        tree = next(
-            (
-                node
-                for node in ast.walk(tree)
-                if isinstance(node, ast.FunctionDef) and node.name == function
-            ),
-            ast.Module([], []),
-        )
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            body[0].value.value = ""
-    return hash_bytes(ast.dump(tree).encode())
-
-
-def code_name(code: ModuleType | Callable[..., Any]) -> str:
-    """A module by its name, a function as `module:name`."""
-    return code.__name__ if isinstance(code, ModuleType) else f"{code.__module__}:{code.__name__}"
-
-
-class HashCache:
-    """Content hashes of files, remembered while a file's stat stays the same."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            known = {}
-        self.known = known if isinstance(known, dict) else {}
-        self.changed = False
-
-    @staticmethod
-    def _stat(path: Path) -> list[int]:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise UserError(f"{path} is not a file; take it away")
-        return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
-
-    def get(
-        self, path: Path, kind: str = "file", compute: Callable[[Path], str] = hash_file
-    ) -> str:
-        """Return `compute(path)`, from memory where the file's stat is unchanged."""
-        return self.get_together([path], kind, lambda: compute(path))
-
-    def get_together(self, paths: list[Path], kind: str, compute: Callable[[], str]) -> str:
-        """`compute()`, from memory while the stat of every one of `paths` is unchanged."""
-        try:
-            key = f"{kind}:{'|'.join(os.path.realpath(path) for path in paths)}"
-            before = [number for path in paths for number in self._stat(path)]
-            entry = self.known.get(key)
-            if not (isinstance(entry, list) and entry[:-1] == before):
-                # The stat from before: a file that changes meanwhile is hashed again next time.
-                entry = [*before, compute()]
-                self.known[key] = entry
-                self.changed = True
-        except OSError as error:
-            raise UserError(f"{paths[0]} cannot be read: {error.strerror or error}") from None
-        return entry[-1]
-
-    def put(self, path: Path, digest: str) -> None:
-        self.known[f"file:{os.path.realpath(path)}"] = [*self._stat(path), digest]
-        self.changed = True
-
-    def save(self) -> None:
-        if self.changed:
-            storage.save_json(self.path, self.known)
-            self.changed = False
 
 
 class Ledger:
@@ -254,7 +154,7 @@ class Ledger:
                 return f"{name} was {value}, now {self.constants[name]}"
         for module, digest in recipe["code"].items():
             if self.source(module) != digest:
-                return f"{module} has changed"
+                return f"its code has changed ({module})"
         for name, digest in recipe["inputs"].items():
             if name in self.externals:
                 if self.external(name) != digest:
@@ -381,89 +281,6 @@ class Ledger:
                     path.parent.rmdir()
 
 
-class Task:
-    """One unit of resumable work; use as a context manager around the work.
-
-    The record is written when the block ends without an exception, after all
-    its files: a run killed in between redoes the task and writes the same bytes.
-    """
-
-    def __init__(self, ledger: Ledger, step: int, name: str, recipe: dict[str, Any]) -> None:
-        self.ledger = ledger
-        self.step = step
-        self.key = f"{step}/{name}"
-        self.recipe = recipe
-        self.outputs: dict[str, str] = {}
-        self.times: list[dict[str, Any]] = []
-
-    @property
-    def done(self) -> bool:
-        record = self.ledger.content["tasks"].get(self.key)
-        if self.ledger.force or record is None or record["recipe"] != self.recipe:
-            return False
-        for name, digest in record["outputs"].items():
-            path = self.ledger.paths.results / name
-            if not path.is_file() or self.ledger.hashes.get(path) != digest:
-                return False
-        return True
-
-    def __enter__(self) -> "Task":
-        self.run = self.ledger.start_run()
-        self.started = _now()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            return
-        before = self.ledger.content["tasks"].get(self.key, {"outputs": {}})["outputs"]
-        self.ledger.remove({k: v for k, v in before.items() if k not in self.outputs})
-        self.ledger.content["tasks"][self.key] = {
-            "step": self.step,
-            "run": self.run,
-            "start": self.started,
-            "end": _now(),
-            "recipe": self.recipe,
-            "outputs": self.outputs,
-            "times": self.times,
-        }
-        self.ledger.commit()
-
-    def save_array(self, path: Path, array: np.ndarray) -> None:
-        storage.save_array(path, array)
-        self.add_output(path)
-
-    def save_table(self, path: Path, table: pd.DataFrame) -> None:
-        storage.save_table(path, table)
-        self.add_output(path)
-
-    def save_bytes(self, path: Path, content: bytes) -> None:
-        storage.save_bytes(path, content)
-        self.add_output(path)
-
-    def add_output(self, path: Path) -> None:
-        """Record a file that the task has written itself."""
-        digest = hash_file(path)
-        self.ledger.hashes.put(path, digest)
-        self.outputs[self.ledger.relative(path)] = digest
-
-    def time(self, method: str, elapsed_s: float, setting: str = "", n: int | None = None) -> None:
-        """One row of the step's time table, in seconds."""
-        self.times.append(
-            {
-                "setting": setting,
-                "method": method,
-                "n": n,
-                "elapsed_s": round(elapsed_s, 6),
-                "device": self.ledger.device,
-            }
-        )
-
-
 def _is_provenance(content: Any) -> bool:
     """Whether the content of a provenance.json has the parts that are read from it."""
     try:
@@ -482,21 +299,6 @@ def _is_provenance(content: Any) -> bool:
         return isinstance(content["runs"], dict)
     except (KeyError, TypeError, AttributeError):
         return False
-
-
-class Stopwatch:
-    """Wall-clock seconds since it was made."""
-
-    def __init__(self) -> None:
-        self.start = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.start
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _threads() -> int:

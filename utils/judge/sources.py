@@ -1,0 +1,189 @@
+"""Which score files a fold has, ours and the user's, and reading them."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils import ranking
+from utils.data.settings import ALL
+from utils.errors import UserError
+from utils.judge import comparison, details
+from utils.judge.comparison import LIFTED, NEURON, WEIGHT, FoldTruth
+from utils.methods import METHODS
+from utils.run import storage
+from utils.run.cli import Job
+from utils.run.ledger import Ledger
+from utils.run.paths import FoldPaths
+
+STEP = 7
+TRUTH_STEP = 1
+RANDOM, ORACLE = "random", "oracle"
+# Names of rows that are no files; a user's file of that name could not be told from them.
+RESERVED = (
+    RANDOM, comparison.RANDOM_EXPECTED, comparison.RANDOM_SAMPLED, comparison.ORACLE,
+    details.IDEAL, details.TRUTH,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the scores of one method in one setting are.
+
+    step : the step that makes them, None for a user's file.
+    n : None, or the budget of scores that depend on it.
+    """
+
+    setting: str
+    level: str
+    method: str
+    score: Path
+    order: Path | None
+    step: int | None
+    n: int | None = None
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Where it is compared; the oracle, made of positives, is a ceiling among weights only."""
+        if self.level == WEIGHT:
+            return (WEIGHT,)
+        return (LIFTED,) if self.step == STEP and self.method == ORACLE else (NEURON, LIFTED)
+
+    @property
+    def has_cut(self) -> bool:
+        """A method whose scores depend on n has its rows with n from those scores."""
+        method = METHODS.get((self.level, self.method))
+        return self.n is not None or method is None or method.with_budget is None
+
+    @property
+    def inputs(self) -> list[Path | tuple[Path, int]]:
+        if self.step is None:
+            return [self.score]
+        paths = [self.score] if self.order is None else [self.score, self.order]
+        return [(path, self.step) for path in paths]
+
+
+def built_in_sources(paths: FoldPaths, settings: list[str], ns: list[int]) -> Iterator[Source]:
+    """Every file of our own methods, in the order of settings and of the dictionary."""
+    for setting in settings:
+        for (level, name), method in METHODS.items():
+            if not (method.per_setting or setting == ALL):
+                continue
+            yield Source(
+                setting, level, name, paths.score(setting, level, name),
+                paths.ranking(setting, level, name), method.step,
+            )  # fmt: skip
+            if method.with_budget:
+                for n in ns:
+                    path = paths.score(setting, level, name, n)
+                    yield Source(setting, level, name, path, None, method.step, n)
+
+
+def user_sources(paths: FoldPaths, settings: list[str]) -> Iterator[Source]:
+    """Score files that are not ours: docs/definitions.md 7 makes each a method like the others.
+
+    Raises
+    ------
+    UserError : a file has a name that stands for something else in our tables.
+    """
+    for setting in settings:
+        for path in paths.user_scores(setting):
+            found = comparison.user_method(path)
+            if found is None or is_ours(*found, setting):
+                continue
+            level, name = found
+            taken = found in METHODS or found == (NEURON, ORACLE) or name in RESERVED
+            if taken or re.search(r"^random \(stratified|\(n=\d+\)$", name):
+                raise UserError(
+                    f"{path} has a name that step 7 uses for a ranking of its own; "
+                    f"rename it to {level}_<another name>_score.npy, or take it away"
+                )
+            yield Source(setting, level, name, path, None, None)
+
+
+def is_ours(level: str, name: str, setting: str) -> bool:
+    """Whether steps 4 to 7 write `<level>_<name>_score.npy` into the folder of `setting`."""
+    if name == RANDOM or (level, name) == (NEURON, ORACLE):
+        return setting == ALL
+    method = METHODS.get((level, name))
+    if method is None:  # a method of ours with a budget, maybe another one than today's
+        method = METHODS.get((level, re.sub(r"_n\d+$", "", name)))
+        return method is not None and method.with_budget is not None
+    return method.per_setting or setting == ALL
+
+
+def read_scores(source: Source, truth: FoldTruth) -> np.ndarray:
+    """Scores of a method, checked: length, dtype, no NaN or infinite value."""
+    remedy = (
+        f"run exp-fl-5-{source.step}.py again" if source.step else "save it again, or take it away"
+    )
+    size = truth.m if source.level == NEURON else len(truth.weights.gain)
+    scores = storage.load_array(source.score, (np.float32, np.float64), (size,), remedy)
+    return storage.require_finite(np.asarray(scores), source.score, remedy)
+
+
+def read_order(source: Source, scores: np.ndarray) -> np.ndarray:
+    if source.order is None:
+        return ranking.rank_by(scores)
+    remedy = f"run exp-fl-5-{source.step}.py again"
+    return np.asarray(storage.load_array(source.order, (np.int32,), scores.shape, remedy))
+
+
+def shown_name(source: Source) -> str:
+    """The method's name in tables; the seeded sample is one of two random rows."""
+    sampled = source.method == RANDOM and source.step == STEP
+    return comparison.RANDOM_SAMPLED if sampled else source.method
+
+
+def require_all(ledger: Ledger, inputs: Iterable[Path | tuple[Path, int]]) -> None:
+    """Refuse stale or missing files before anything is written."""
+    for item in inputs:
+        if isinstance(item, tuple):
+            ledger.require(*item)
+
+
+def from_another_truth(ledger: Ledger, source: Source) -> bool:
+    """Whether a user's file was compared with another ground truth before, and is as it was."""
+    known = ledger.content["tasks"].get(f"{STEP}/scores", {"recipe": {"inputs": {}}})
+    before = known["recipe"]["inputs"]
+    names = [ledger.relative(path) for path in (source.score, ledger.paths.abs_diff)]
+    now = [ledger.hashes.get(path) for path in (source.score, ledger.paths.abs_diff)]
+    return before.get(names[0]) == now[0] and before.get(names[1], now[1]) != now[1]
+
+
+def report_users(
+    job: Job, ledger: Ledger, sources: list[Source], settings: list[str], truth: FoldTruth
+) -> None:
+    """Check every file before any is compared, and say in one line what is odd about a user's."""
+    for path in (path for setting in settings for path in job.paths.user_scores(setting)):
+        if comparison.user_method(path) is None:
+            job.log.warning(
+                "%s is not compared: its name has to begin with neuron_ or weight_", path
+            )
+    found: dict[tuple[str, str], list[str]] = {}
+    for source in sources:
+        if source.step is not None:
+            continue
+        scores = read_scores(source, truth)
+        if scores.min() == scores.max():
+            job.log.warning(
+                "%s is constant: it ranks nothing, its values are those of chance and its "
+                "correlations do not exist", source.score,
+            )  # fmt: skip
+        if from_another_truth(ledger, source):
+            job.log.warning(
+                "%s is as it was when the ground truth was another one: make it again if it was "
+                "made from the old M1", source.score,
+            )  # fmt: skip
+        found.setdefault((source.level, source.method), []).append(source.setting)
+    for (level, method), where in found.items():
+        job.log.info("your method %s (%s) is compared in %d settings", method, level, len(where))
+        absent = [setting for setting in settings if setting not in where]
+        if absent:
+            job.log.warning(
+                "your method %s (%s) has no file in %d of %d settings (%s): "
+                "it is compared where it has one",
+                method, level, len(absent), len(settings), ", ".join(absent),
+            )  # fmt: skip

@@ -1,0 +1,48 @@
+"""What a method is, and what it returns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from utils.methods.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a method returns: suspiciousness (m,) or (N,), float32, higher is more suspicious.
+
+    ranking : given only where the method orders the items itself.
+    extras : arrays to keep beside the scores, by file stem (docs/definitions.md 4).
+    notes : lines for the log.
+    """
+
+    score: np.ndarray
+    ranking: np.ndarray | None = None
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Method:
+    """One FL method.
+
+    per_setting : False if the setting's samples do not matter; it then stands under `all` alone.
+    constants : names of the constants (utils.constants) that its numbers depend on.
+    with_budget : for a method whose scores, and not only their first entries,
+        depend on n: (arrays of `budget_reads`, d, n) -> scores (N,).
+    budget_reads : what it reads of its setting, as names of a method of FoldPaths
+        and that method's arguments.
+    """
+
+    level: str
+    step: int
+    function: "Callable[[Evidence], Scores]"
+    code: tuple[ModuleType, ...]
+    per_setting: bool = True
+    constants: tuple[str, ...] = ()
+    with_budget: Callable[..., np.ndarray] | None = None
+    budget_reads: tuple[tuple[str, ...], ...] = ()

@@ -1,0 +1,1 @@
+"""The pictures across folds: each takes tidy tables and returns a figure."""

@@ -1,0 +1,70 @@
+"""Every figure of the summary, and what stands under it in a paper."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from utils.summary.figures.critical_difference import critical_difference, rank_table
+from utils.summary.figures.cumulative_gain import cumulative_gain
+from utils.summary.figures.locations import locations
+from utils.summary.figures.metrics_at_k import metrics_at_k
+from utils.summary.figures.settings import setting_heat_map
+from utils.summary.figures.shared import (
+    LIFTED_STAR,
+    SPREAD,
+    WIDTHS,
+    assign_lines,
+    fold_means,
+    ranked_methods,
+)
+from utils.summary.figures.time import time_against
+from utils.summary.fold_tables import FoldTables, seconds_of
+
+CAPTIONS = {
+    "metrics_at_k": "Precision, recall, F1 and overlap among the first K% of the weights, settings "
+    "averaged inside a fold. " + SPREAD + "fold; dashed: the expectation of a random ranking. "
+    + LIFTED_STAR + "Positives: the top {percent}% of |W(M2) - W(M1)|.",
+    "cumulative_gain": "Cumulative gain in the setting 'all'. Left: share of the total "
+    "|W(M2) - W(M1)| inside the first weights of a ranking. Right: the same divided by the share "
+    "of a random ranking; the ideal ranking leaves the panel. " + SPREAD + "fold. " + LIFTED_STAR,
+    "settings": "{metric} by method and misclassification setting, mean over folds (descriptive: "
+    "settings of a fold share the model and the truth, and a setting is about other classes in "
+    "each fold). White: chance. Grey: one ranking for all settings, or no value. " + LIFTED_STAR,
+    "locations": "Where the top {percent}% of the ground truth and of each method lie in the "
+    "setting 'all', among neurons sorted by the truth's top weights in them; mean over folds. "
+    "Density 1: as many as if they were spread evenly over both matrices. " + LIFTED_STAR,
+    "time": "{metric} against seconds per fold, all settings together. " + SPREAD + "fold. Filled: "
+    "weight-level methods; hollow: neuron-level methods, lifted to weights (*).",
+    "critical_difference": "Mean rank by {metric} over folds, 1 is best (descriptive). A bar joins "
+    "methods that a paired t test, Holm-adjusted over all pairs, does not tell apart at 0.05; the "
+    "test takes folds as independent, though they share training data. " + LIFTED_STAR,
+}  # fmt: skip
+
+
+def every_figure(
+    tables: FoldTables,
+    summary: pd.DataFrame,
+    seconds: dict[tuple[str, str], float],
+    primary: str,
+    percent: float,
+) -> Iterator[tuple[str, str, Figure]]:
+    """Each figure as (name, width, figure), one after the other.
+
+    primary : the primary metric, of which methods are sorted.
+    percent : of the weights that are positives.
+    """
+    ranked = ranked_methods(summary, primary)
+    lines = assign_lines(ranked)
+    at_k = fold_means(tables.scores)
+    for width in WIDTHS:
+        yield "metrics_at_k", width, metrics_at_k(at_k, lines, width)
+        yield "cumulative_gain", width, cumulative_gain(tables.curves, lines, width)
+        yield "settings", width, setting_heat_map(tables.scores, ranked, primary, width)
+        yield "locations", width, locations(tables.locations, ranked, percent, width)
+        if any(np.isfinite(seconds_of(*key, seconds)) for key in ranked):
+            yield "time", width, time_against(tables.scores, ranked, lines, seconds, primary, width)
+        diagram = rank_table(tables.scores, ranked, primary, width)
+        if diagram.shape[0] > 1 and diagram.shape[1] > 1:
+            yield "critical_difference", width, critical_difference(diagram, primary, width)
