@@ -113,6 +113,26 @@ def inverse(ranking: np.ndarray) -> np.ndarray:
     return position
 
 
+def top_membership(scores: np.ndarray, k: int) -> np.ndarray:
+    """Probability of each item to be in the top k under a random order within ties.
+
+    Parameters
+    ----------
+    scores : (N,), higher is more suspicious, without NaN.
+    k : 1 to N.
+
+    Returns
+    -------
+    float32 (N,), sums to k: 1 above the group of equal scores that holds position
+    k, 0 below, and inside it the share of the group that still fits.
+    """
+    threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+    above = scores > threshold
+    tied = scores == threshold
+    share = (k - np.count_nonzero(above)) / np.count_nonzero(tied)
+    return above.astype(np.float32) + np.float32(share) * tied
+
+
 def share_of(percent: float, n_items: int) -> int:
     """floor(percent% of n_items), at least 1, without floating-point surprises."""
     return max(1, int(Fraction(str(percent)) * n_items / 100))

@@ -205,7 +205,7 @@ def test_membership_is_the_mean_over_random_orders_of_ties():
         expected = np.zeros(30)
         for _ in range(4000):
             expected[np.lexsort((rng.random(30), -scores))[:k]] += 1 / 4000
-        member = permutation.top_membership(scores, k)
+        member = ranking.top_membership(scores, k)
         assert member.dtype == np.float32
         assert member.sum() == pytest.approx(k, rel=1e-6)
         np.testing.assert_allclose(member, expected, atol=0.05)
@@ -215,7 +215,7 @@ def test_membership_without_ties_is_the_set():
     rng = np.random.default_rng(12)
     m, d, k = 9, 4, 20
     scores = rng.normal(size=2 * m * d)
-    by_score = permutation.neuron_rows(permutation.top_membership(scores, k), m, d)
+    by_score = permutation.neuron_rows(ranking.top_membership(scores, k), m, d)
     by_index = permutation.neuron_matrix(ranking.rank_by(scores)[:k], m, d)
     assert (by_score == by_index).all()
 
@@ -225,7 +225,7 @@ def test_overlap_of_a_lifted_neuron_method_is_its_expectation():
     m, d, k = 12, 5, 25
     lifted = ranking.lift(rng.normal(size=m), d)
     truth = random_set(rng, m, d, k)
-    member = permutation.neuron_rows(permutation.top_membership(lifted, k), m, d)
+    member = permutation.neuron_rows(ranking.top_membership(lifted, k), m, d)
     result = permutation.neuron_overlap_test(
         member, permutation.neuron_matrix(truth, m, d), permutation.draw_relabellings(m, 99, 0)
     )

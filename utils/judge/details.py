@@ -55,7 +55,7 @@ def method_rows(scores: np.ndarray, level: str, truth: FoldTruth, k: int) -> np.
     """Probability of each weight to be in a method's top k: float32 (m, 2d), sums to k."""
     at_weights = weight_scores(scores, level, truth.d)
     return permutation.neuron_rows(
-        permutation.top_membership(at_weights, k), truth.m, truth.d
+        ranking.top_membership(at_weights, k), truth.m, truth.d
     )  # (N,) -> (m, 2d)
 
 

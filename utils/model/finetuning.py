@@ -56,6 +56,79 @@ def train_fold(
     -------
     The device it ran on, such as "cuda:0".
     """
+    trainer = make_trainer(
+        paths, profile, seed, seed, str(resume_from) if resume_from else base_model, workers,
+        paths.training,
+    )  # fmt: skip
+    origin = f"from {base_model or 'scratch'}"
+    if resume_from:
+        origin = f"going on from {resume_from.name}"
+    log.info(
+        "%s: training on %d x %s, %s, seed %d, %s",
+        paths.name,
+        device_count(),
+        trainer.args.device.type,
+        origin,
+        seed,
+        ", ".join(f"{name} {getattr(profile, name)}" for name in LOGGED),
+    )
+    return train(trainer, paths, profile, resume_from)
+
+
+def replay_epoch(
+    paths: FoldPaths,
+    profile: Profile,
+    seed: int,
+    data_seed: int,
+    m1: Path,
+    destination: Path,
+    workers: int | None,
+) -> str:
+    """The last epoch again from M1 (weights, optimizer, scheduler), the data in another order.
+
+    On the CPU, `data_seed` = `seed` gives M2's bytes. The checkpoint, weights
+    and config alone, comes to lie in `destination`.
+
+    Returns
+    -------
+    The device it ran on.
+
+    Raises
+    ------
+    UserError : another `data_seed` begins with the same batch as M2's training did.
+    """
+    trainer = make_trainer(
+        paths, profile, seed, data_seed, str(m1), workers, destination, save_only_model=True
+    )
+    if data_seed != seed:
+        trained = make_trainer(paths, profile, seed, seed, str(m1), workers, destination)
+        last = profile.epochs - 1
+        if first_batch(trainer, last) == first_batch(trained, last):
+            raise UserError(
+                f"a replay of {paths.name} with the data seed {data_seed} begins as M2's training "
+                "did, so it is no other order of the data; change SEED in utils/constants.py"
+            )
+    return train(trainer, paths, profile, m1)
+
+
+def first_batch(trainer: Trainer, epoch: int) -> list[int]:
+    """Positions in the training set of the first batch of an epoch, from 0."""
+    loader = trainer.get_train_dataloader()
+    loader.set_epoch(epoch)
+    return list(next(iter(loader.batch_sampler)))
+
+
+def make_trainer(
+    paths: FoldPaths,
+    profile: Profile,
+    seed: int,
+    data_seed: int,
+    base_model: str | None,
+    workers: int | None,
+    destination: Path,
+    save_only_model: bool = False,
+) -> Trainer:
+    """A Trainer of the fold whose checkpoints come to lie in `destination` when they are whole."""
     # A new classification head is no news, and the bar of saving one file neither.
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -70,12 +143,14 @@ def train_fold(
         rows[split] = images.ImageRows(dataset, image, label, split)
 
     transformers.set_seed(seed)
-    model, processor = build_model(profile, str(resume_from) if resume_from else base_model, names)
+    model, processor = build_model(profile, base_model, names)
     shape = images.input_shape(model.config)
-    arguments = training_arguments(paths.training_staging, profile, seed, workers)
+    arguments = training_arguments(
+        paths.training_staging, profile, seed, workers, data_seed, save_only_model
+    )
     with arguments.main_process_first(local=False, desc="clearing"):
         shutil.rmtree(paths.training_staging, ignore_errors=True)
-    trainer = Trainer(
+    return Trainer(
         model=model,
         args=arguments,
         data_collator=images.Collate(processor, shape),
@@ -84,17 +159,12 @@ def train_fold(
         processing_class=processor,
         compute_metrics=accuracy,
         preprocess_logits_for_metrics=predicted_class,
-        callbacks=[PublishCheckpoint(paths.training)],
+        callbacks=[PublishCheckpoint(destination)],
     )
-    log.info(
-        "%s: training on %d x %s, %s, seed %d, %s",
-        paths.name,
-        device_count(),
-        arguments.device.type,
-        f"going on from {resume_from.name}" if resume_from else f"from {base_model or 'scratch'}",
-        seed,
-        ", ".join(f"{name} {getattr(profile, name)}" for name in LOGGED),
-    )
+
+
+def train(trainer: Trainer, paths: FoldPaths, profile: Profile, resume_from: Path | None) -> str:
+    """Train to the end, from scratch or from a checkpoint; the device it ran on."""
     started = Started()
     trainer.add_callback(started)
     with (
@@ -104,7 +174,7 @@ def train_fold(
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     if trainer.is_world_process_zero():
         shutil.rmtree(paths.training_staging, ignore_errors=True)
-    return str(arguments.device)
+    return str(trainer.args.device)
 
 
 class Started(TrainerCallback):
@@ -160,9 +230,17 @@ def cpu_threads(count: int | None) -> Iterator[None]:
 
 
 def training_arguments(
-    output_dir: Path, profile: Profile, seed: int, workers: int | None
+    output_dir: Path,
+    profile: Profile,
+    seed: int,
+    workers: int | None,
+    data_seed: int | None = None,
+    save_only_model: bool = False,
 ) -> TrainingArguments:
-    """The Trainer's defaults but for what is named here."""
+    """The Trainer's defaults but for what is named here.
+
+    data_seed : of the order of the images, where it is not `seed`.
+    """
     processes = device_count()
     if profile.batch_size % processes:
         raise UserError(
@@ -177,9 +255,10 @@ def training_arguments(
         learning_rate=profile.learning_rate,
         weight_decay=profile.weight_decay,
         seed=seed,
-        data_seed=seed,
+        data_seed=seed if data_seed is None else data_seed,
         # One checkpoint per epoch: M1 and M2.
         save_strategy="epoch",
+        save_only_model=save_only_model,
         # Accuracies of M1 and M2 on the repair split, for the table at the end.
         eval_strategy="epoch",
         per_device_eval_batch_size=64,
@@ -287,6 +366,7 @@ class PublishCheckpoint(TrainerCallback):
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             name = f"checkpoint-{state.global_step}"
+            self.destination.mkdir(exist_ok=True)
             (Path(args.output_dir) / name).rename(self.destination / name)
 
 

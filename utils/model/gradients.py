@@ -40,10 +40,28 @@ def mean_loss_gradient(
     sum_bef, sum_aft = torch.zeros_like(tail.w_bef), torch.zeros_like(tail.w_aft)
     for h, a, y, labels in sample_blocks(states, samples, "hayl", tail.device, block):
         u = tail.ffn_input(h)  # (b, d)
-        grad_o = gradient_at_output(tail, y, labels, "loss")  # (b, d)
-        grad_pre = grad_o @ tail.w_aft  # (b, m)
-        grad_pre *= activation_slope(tail, tail.pre_activation(u))
-        sum_aft.addmm_(grad_o.T, a)  # (d, m)
-        sum_bef.addmm_(grad_pre.T, u)  # (m, d)
+        add_loss_gradient((sum_bef, sum_aft), tail, u, tail.pre_activation(u), a, y, labels)
     mean = [total.div_(len(samples)).cpu().numpy() for total in (sum_bef, sum_aft)]
     return ranking.flatten(*mean)
+
+
+def add_loss_gradient(
+    totals: tuple[torch.Tensor, torch.Tensor],
+    tail: Tail,
+    u: torch.Tensor,
+    pre: torch.Tensor,
+    a: torch.Tensor,
+    y: torch.Tensor,
+    labels: torch.Tensor,
+    weight: float = 1,
+) -> None:
+    """Add `weight` times the gradient of the summed cross-entropy to `totals`.
+
+    totals : (m, d) and (d, m), for W_bef and W_aft.
+    u (b, d), pre (b, m), a (b, m), y (b, d), labels (b,) : states of a block of samples.
+    """
+    grad_o = gradient_at_output(tail, y, labels, "loss")  # (b, d)
+    grad_pre = grad_o @ tail.w_aft  # (b, m)
+    grad_pre *= activation_slope(tail, pre)
+    totals[1].addmm_(grad_o.T, a, alpha=weight)  # (d, m)
+    totals[0].addmm_(grad_pre.T, u, alpha=weight)  # (m, d)

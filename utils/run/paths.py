@@ -37,6 +37,14 @@ class FoldPaths:
         """What the fold was trained with; absent where it was trained elsewhere."""
         return self.training / "training.json"
 
+    def replay(self, number: int) -> Path:
+        """The last epoch again from M1; its checkpoint lies inside."""
+        return self.training / f"replay-{number}"
+
+    def replay_record(self, number: int) -> Path:
+        """What a replay of ours was made from; absent where it was made elsewhere."""
+        return self.replay(number) / "replay.json"
+
     def log(self, step: int) -> Path:
         return self.training / "logs" / f"exp-fl-5-{step}.log"
 
@@ -100,6 +108,23 @@ class FoldPaths:
     def truth_histogram(self) -> Path:
         return self.results / "ground_truth" / "hist_abs_diff.png"
 
+    def replay_change(self, number: int) -> Path:
+        return self.results / "ground_truth" / f"replay{number}_abs_diff.npy"
+
+    @property
+    def pooled_change(self) -> Path:
+        return self.results / "ground_truth" / "pooled_abs_diff.npy"
+
+    @property
+    def agreement(self) -> Path:
+        """How far M2 and its replays agree about which weights changed."""
+        return self.results / "ground_truth" / "agreement.csv"
+
+    @property
+    def repair_table(self) -> Path:
+        """What the layer's change mends of each setting's failures."""
+        return self.results / "ground_truth" / "repair.csv"
+
     # misclf_info/
     @property
     def misclf_info(self) -> Path:
@@ -131,14 +156,19 @@ class FoldPaths:
     def pos(self, setting: str) -> Path:
         return self.misclf_info / f"{setting}_pos.npy"
 
-    # cache_states_repair/
-    def cache(self, name: str) -> Path:
-        """`name` is a key of `utils.model.states.CACHES`, the stem of the file."""
-        return self.results / "cache_states_repair" / f"{name}.npy"
+    def neg_test(self, setting: str) -> Path:
+        return self.misclf_info / f"{setting}_neg_test.npy"
 
-    @property
-    def cache_proof(self) -> Path:
-        return self.results / "cache_states_repair" / "proof.csv"
+    # cache_states_<split>/
+    def caches(self, split: str) -> Path:
+        return self.results / f"cache_states_{split}"
+
+    def cache(self, name: str, split: str = "repair") -> Path:
+        """`name` is a key of `utils.model.states.CACHES`, the stem of the file."""
+        return self.caches(split) / f"{name}.npy"
+
+    def cache_proof(self, split: str = "repair") -> Path:
+        return self.caches(split) / "proof.csv"
 
     # <setting>/
     def setting(self, setting: str) -> Path:
@@ -155,6 +185,9 @@ class FoldPaths:
     def extra(self, setting: str, name: str) -> Path:
         """An array beside the scores: vscore_cor, grad_loss, weight_bl_pareto, ..."""
         return self.setting(setting) / f"{name}.npy"
+
+    def repair_credit(self, setting: str) -> Path:
+        return self.extra(setting, "repair_credit")
 
     def user_scores(self, setting: str) -> list[Path]:
         return sorted(self.setting(setting).glob("*_score.npy"))

@@ -1,0 +1,112 @@
+"""What M1's optimizer would do next: |m̂| / (sqrt(v̂) + eps) of each ranked weight.
+
+No method: it reads the training's own state. Where it scores high against
+|W(M2) - W(M1)|, that truth says what the optimizer was about to do anyway
+(docs/definitions.md 9.4).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils import ranking
+from utils.errors import UserError
+from utils.model import checkpoints
+
+OPTIMIZER_FILE = "optimizer.pt"
+NORMS = ("layernorm", "layer_norm", "norm")
+
+
+def adam_step(checkpoint: Path) -> np.ndarray:
+    """|m̂| / (sqrt(v̂) + eps) of AdamW's state in `checkpoint`, float32 (N,), canonical order.
+
+    m̂ and v̂ are the moments with bias correction (Kingma and Ba 2015, Algorithm
+    1). The Trainer gives AdamW two groups of parameters, with and without
+    weight decay, each in the order of `named_parameters`; the state is numbered
+    through both.
+
+    Raises
+    ------
+    UserError : the file is broken, of another optimizer, or its shapes are not the model's.
+    """
+    path = checkpoint / OPTIMIZER_FILE
+    state = load_state(path)
+    shapes = decayed_shapes(checkpoint)
+    try:
+        group = state["param_groups"][0]
+        numbers = list(group["params"])
+        require_shapes(state["state"], numbers, list(shapes.values()))
+        names = list(shapes)
+        parts = [
+            _step(state["state"][numbers[names.index(name)]], group["betas"], group["eps"])
+            for name in ffn_names(checkpoint)
+        ]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(f"{error}".split())[:120] or type(error).__name__
+        raise UserError(
+            f"{path} is not the AdamW state of {checkpoint.name} ({reason}); "
+            "copy it again, or take it away to go on without the reference 'optimizer step'"
+        ) from None
+    step = ranking.flatten(*parts)
+    if not np.isfinite(step).all():
+        raise UserError(f"{path} has NaN or infinite moments; copy it again, or take it away")
+    return step
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The optimizer's state through torch's weights-only loading: nothing is unpickled."""
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # on broken files torch raises whatever it stumbles over
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(
+            f"{path} cannot be read ({reason}); copy it again, or take it away to go on "
+            "without the reference 'optimizer step'"
+        ) from None
+
+
+def decayed_shapes(checkpoint: Path) -> dict[str, tuple[int, ...]]:
+    """Shape by name of every parameter with weight decay, in the order of `named_parameters`.
+
+    The Trainer decays all but biases and the parameters of normalisations.
+    """
+    import torch
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(**checkpoints.read_config(checkpoint))
+    with torch.device("meta"):
+        model = ViTForImageClassification(config)
+    return {
+        name: tuple(values.shape)
+        for name, values in model.named_parameters()
+        if not name.endswith("bias") and not any(norm in name.lower() for norm in NORMS)
+    }
+
+
+def ffn_names(checkpoint: Path) -> tuple[str, str]:
+    """Names of W_bef and W_aft in a model that transformers 5.x builds."""
+    last = checkpoints.read_config(checkpoint)["num_hidden_layers"] - 1
+    return f"vit.layers.{last}.mlp.fc1.weight", f"vit.layers.{last}.mlp.fc2.weight"
+
+
+def require_shapes(
+    state: dict[int, Any], numbers: list[int], shapes: list[tuple[int, ...]]
+) -> None:
+    if len(numbers) != len(shapes):
+        raise ValueError(f"{len(numbers)} decayed parameters, the model has {len(shapes)}")
+    for number, shape in zip(numbers, shapes, strict=True):
+        found = tuple(state[number]["exp_avg"].shape)
+        if found != shape or tuple(state[number]["exp_avg_sq"].shape) != shape:
+            raise ValueError(f"a parameter of shape {shape} has moments of shape {found}")
+
+
+def _step(moments: dict[str, Any], betas: tuple[float, float], eps: float) -> np.ndarray:
+    count = float(moments["step"])
+    if count < 1:
+        raise ValueError("no step was taken")
+    first = moments["exp_avg"].double() / (1 - betas[0] ** count)
+    second = moments["exp_avg_sq"].double() / (1 - betas[1] ** count)
+    return (first.abs() / (second.sqrt() + eps)).float().numpy()
