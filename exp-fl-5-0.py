@@ -16,7 +16,7 @@ import pandas as pd
 from utils.constants import PROFILES, Profile
 from utils.data import folds
 from utils.errors import UserError
-from utils.model import checkpoints, training
+from utils.model import checkpoints, replaying, replays, training
 from utils.run import cli, log
 from utils.run.ledger import Ledger
 from utils.run.stopwatch import Stopwatch
@@ -32,6 +32,7 @@ class Outcome:
     checkpoints: list[Path]
     accuracies: list[float | None]
     seconds: float | None
+    replays: int
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--base-model",
         metavar="DIR",
         help="the ViT to fine-tune, a folder on disk or another name on the hub",
+    )
+    parser.add_argument(
+        "--replays",
+        type=int,
+        metavar="R",
+        help="train the last epoch R times more, each with the data in another order "
+        "(default: the profile's)",
     )
 
 
@@ -66,6 +74,7 @@ def work(job: cli.Job) -> Outcome:
             job.log.info("%s: accuracy %.3f on the repair split", checkpoint.name, accuracy)
     else:
         job.log.info("%s has %d checkpoints: kept as it is", job.paths.training, len(done))
+    replayed = replay(job, profile, ledger)
     if log.is_main_process():
         ledger.close()
     ours = training.read_record(job.paths) is not None
@@ -73,8 +82,21 @@ def work(job: cli.Job) -> Outcome:
         {split: len(folds.load_split(job.paths, split)) for split in folds.SPLITS},
         done[-2:],
         [training.repair_accuracy(checkpoint) if ours else None for checkpoint in done[-2:]],
-        watch.seconds if made or trains else None,
+        watch.seconds if made or trains or replayed else None,
+        len(replays.find_replays(job.paths)),
     )
+
+
+def replay(job: cli.Job, profile: Profile, ledger: Ledger) -> list[int]:
+    wanted = profile.replays if job.args.replays is None else job.args.replays
+    if wanted < 0:
+        raise UserError(f"--replays is {wanted}; give a number of at least 0")
+    if not wanted:
+        return []
+    if training.read_record(job.paths) is None:
+        job.log.warning("%s was trained elsewhere: no replays", job.paths.training)
+        return []
+    return replaying.make_replays(job, profile, ledger, wanted)
 
 
 def make_fold(job: cli.Job, profile: Profile, ledger: Ledger) -> bool:
@@ -146,6 +168,7 @@ def show(finished: list[tuple[cli.Job, Outcome]]) -> None:
             "M2": outcome.checkpoints[1].name,
             "M1 on repair": outcome.accuracies[0],
             "M2 on repair": outcome.accuracies[1],
+            "replays": outcome.replays,
             "seconds": outcome.seconds,
         }
         for job, outcome in finished

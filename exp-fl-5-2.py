@@ -9,7 +9,7 @@ from utils.constants import PROFILES
 from utils.data import folds, misclassification
 from utils.errors import UserError
 from utils.model import forward, states
-from utils.model.inputs import REPAIR, open_inputs
+from utils.model.inputs import REPAIR, TEST, Inputs, open_inputs
 from utils.run import cli
 from utils.run.stopwatch import Stopwatch
 
@@ -24,12 +24,17 @@ def work(job: cli.Job) -> pd.DataFrame:
     inputs = open_inputs(job)
     paths, ledger = job.paths, inputs.ledger
     cached = forward.ensure_states(job, inputs)
+    test = test_states(job, inputs)
+    splits = ["repair"] if test is None else ["repair", "test"]
     task = ledger.task(
         "misclf_info",
         inputs=[
             REPAIR,
-            (paths.cache("logits"), states.CACHE_STEP),
-            (paths.cache("labels"), states.CACHE_STEP),
+            *(
+                (paths.cache(name, split), states.CACHE_STEP)
+                for split in splits
+                for name in ("logits", "labels")
+            ),
         ],
         constants=["TOP_RANKS", "MIN_SAMPLES"],
         code=[misclassification, folds],
@@ -52,6 +57,10 @@ def work(job: cli.Job) -> pd.DataFrame:
             job.constants["MIN_SAMPLES"],
         )
         require_usable(job, true, predicted, settings)
+        if test is not None:
+            settings = misclassification.with_test_failures(
+                settings, test.labels, misclassification.predicted_classes(test.logits)
+            )
         with task:
             task.time("misclf_info", watch.seconds)
             task.save_table(paths.predictions, table)
@@ -63,12 +72,25 @@ def work(job: cli.Job) -> pd.DataFrame:
                 if setting.status == "ok":
                     task.save_array(paths.neg(setting.setting), setting.neg)
                     task.save_array(paths.pos(setting.setting), setting.pos)
+                    if setting.neg_test is not None:
+                        task.save_array(paths.neg_test(setting.setting), setting.neg_test)
                 else:
                     job.log.info("%s is left out: %s", setting.setting, setting.reason)
             task.save_table(paths.settings, misclassification.settings_table(settings))
         job.log.info("wrote %s", paths.misclf_info)
     ledger.close()
     return pd.read_csv(paths.settings)
+
+
+def test_states(job: cli.Job, inputs: Inputs) -> states.States | None:
+    """The test split's states for the truth 'repair'; None, after a line, where it has none."""
+    if "repair" not in job.constants["TRUTHS"]:
+        return None
+    try:
+        return forward.ensure_states(job, inputs, TEST)
+    except UserError as error:
+        job.log.warning("no truth 'repair', which needs the test split: %s", error)
+        return None
 
 
 def class_names(job: cli.Job, n_classes: int) -> list[str]:

@@ -4,8 +4,9 @@ import argparse
 
 import pandas as pd
 
+from utils.errors import UserError
 from utils.model import forward, states, tail
-from utils.model.inputs import M1, open_inputs
+from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs, open_inputs
 from utils.run import cli
 from utils.run.stopwatch import Stopwatch
 
@@ -16,41 +17,56 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     cli.add_device(parser)
 
 
-def work(job: cli.Job) -> dict[str, float]:
+def work(job: cli.Job) -> dict[str, dict[str, float]]:
     inputs = open_inputs(job)
-    paths, ledger = job.paths, inputs.ledger
-    cached = forward.ensure_states(job, inputs)
-    task = ledger.task(
-        "proof", inputs=[M1, *states.cache_inputs(paths)], code=(forward, states, tail)
+    found = {SPLITS[REPAIR]: proof(job, inputs, REPAIR)}
+    if "repair" in job.constants["TRUTHS"]:
+        try:
+            found[SPLITS[TEST]] = proof(job, inputs, TEST)
+        except UserError as error:
+            job.log.warning("no truth 'repair', which needs the test split: %s", error)
+    inputs.ledger.close()
+    return found
+
+
+def proof(job: cli.Job, inputs: Inputs, data: str) -> dict[str, float]:
+    """Make the caches of a split where they are missing, and compare them with the model."""
+    paths, split = job.paths, SPLITS[data]
+    cached = forward.ensure_states(job, inputs, data)
+    task = inputs.ledger.task(
+        "proof" if data == REPAIR else f"proof of the {data}",
+        inputs=[M1, *states.cache_inputs(paths, split)],
+        code=(forward, states, tail),
     )
     if not task.done:
         with task:
             watch = Stopwatch()
-            model = forward.load_model(inputs.pair.m1)
-            found = forward.prove(job, inputs, cached, model, states.load_tail(inputs.pair.m1))
-            task.time("proof", watch.seconds)
-            task.save_table(paths.cache_proof, forward.proof_table(found))
-            job.log.info("wrote %s", paths.cache_proof)
-    found = pd.read_csv(paths.cache_proof).set_index("quantity")["value"].to_dict()
+            model, m1_tail = forward.load_model(inputs.pair.m1), states.load_tail(inputs.pair.m1)
+            found = forward.prove(job, inputs, cached, model, m1_tail, split)
+            task.time(f"proof/{split}", watch.seconds)
+            task.save_table(paths.cache_proof(split), forward.proof_table(found))
+            job.log.info("wrote %s", paths.cache_proof(split))
+    found = pd.read_csv(paths.cache_proof(split)).set_index("quantity")["value"].to_dict()
     job.log.info(
-        "logits from the cache equal the model's (largest relative difference %.1e); "
+        "%s: logits from the cache equal the model's (largest relative difference %.1e); "
         "the cached tail is %.0f times faster than the model",
-        found["max_diff_logits"], found["speedup"],
+        data, found["max_diff_logits"], found["speedup"],
     )  # fmt: skip
-    ledger.close()
     return found
 
 
-def show(finished: list[tuple[cli.Job, dict[str, float]]]) -> None:
+def show(finished: list[tuple[cli.Job, dict[str, dict[str, float]]]]) -> None:
     rows = [
         {
             "fold": job.paths.fold,
+            "split": split,
             "samples": int(found["samples"]),
             "max diff (relative)": found["max_diff_logits"],
             "same prediction": found["same_prediction"],
             "tail speedup": found["speedup"],
         }
-        for job, found in finished
+        for job, splits in finished
+        for split, found in splits.items()
     ]
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3g}".format))
 

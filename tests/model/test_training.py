@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from small_training import CONSTANTS, PROFILE, RECORD, SHAPE, make_fold, make_source
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState, ViTConfig, ViTForImageClassification
 
-from utils.constants import PROFILES, SPLIT_SEED
+from utils.constants import PROFILES
 from utils.data import folds, images
 from utils.errors import UserError
 from utils.model import finetuning, training
@@ -27,19 +28,6 @@ from utils.run.paths import FoldPaths
 
 SCRIPT = Path(__file__).parents[2] / "exp-fl-5-0.py"
 LOG = logging.getLogger("test")
-SHAPE = {
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": 8,
-    "patch_size": 4,
-    "num_channels": 1,
-    # dropout draws random numbers in every step, which a resumed run has to repeat
-    "hidden_dropout_prob": 0.1,
-}
-PROFILE = dataclasses.replace(PROFILES["digits"], vit_config=SHAPE, learning_rate=5e-3)
-CONSTANTS = {"SEED": 777, "SPLIT_SEED": SPLIT_SEED, "N_FOLDS": 5}
 DATA = {"train": "a", "repair": "b"}
 
 
@@ -51,26 +39,13 @@ def quiet_and_offline(monkeypatch):
 
 @pytest.fixture(scope="module")
 def source():
-    whole = folds.digits(SPLIT_SEED)
-    return datasets.DatasetDict(
-        train=whole["train"].select(range(50)), test=whole["test"].select(range(10))
-    )
+    return make_source()
 
 
 @pytest.fixture
 def new_fold(tmp_path, source):
     """Make fold 0, with a record, below a new root."""
-
-    def make(root):
-        paths = FoldPaths(tmp_path / root, "digits", 0)
-        folds.make_fold(paths, source, "test", 5, SPLIT_SEED)
-        training.save_record(paths, RECORD)
-        return paths
-
-    return make
-
-
-RECORD = training.make_record(CONSTANTS, PROFILE, None, DATA)
+    return lambda root: make_fold(tmp_path / root, source)
 
 
 def train(paths, seed=777, base_model=None, profile=PROFILE):
@@ -434,7 +409,7 @@ def test_script_leaves_a_finished_fold_alone(tmp_path, new_fold):
     assert f"{paths.training} has 2 checkpoints: kept as it is" in result.stdout
     header, row = (line.split() for line in result.stdout.splitlines()[-2:])
     assert header[:6] == ["fold", "train", "repair", "test", "M1", "M2"]
-    assert row == ["0", "40", "10", "10", "checkpoint-5", "checkpoint-10", "-", "-", "-"]
+    assert row == ["0", "40", "10", "10", "checkpoint-5", "checkpoint-10", "-", "-", "0", "-"]
     after = contents(paths.dataset) | contents(paths.training)
     after.pop(paths.log(0))
     assert after == before

@@ -1,7 +1,7 @@
 """What M1 gets wrong, and the 13 settings made of it (docs/definitions.md 5.1)."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,10 @@ from utils.data import settings as settings_file
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of settings.csv; neg and pos are ascending int64 indices into the repair split."""
+    """One row of settings.csv; neg and pos are ascending int64 indices into the repair split.
+
+    neg_test : into the test split, the samples that M1 gets wrong there in the same way.
+    """
 
     setting: str
     misclf_type: str
@@ -25,6 +28,7 @@ class Setting:
     pos: np.ndarray
     status: str
     reason: str | None
+    neg_test: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,18 @@ class Candidate:
     tgt_label: int | None = None
 
 
+def predicted_classes(logits: np.ndarray) -> np.ndarray:
+    """The class of the highest logit, int64 (S,); among equal logits the lowest class."""
+    return logits.astype(np.float64).argmax(axis=1)
+
+
 def predictions(logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     """predictions.csv: one row per sample; confidence is the softmax of the predicted class.
 
     logits : (S, C); labels : (S,). Equal logits: the lowest class is predicted.
     """
     wide = logits.astype(np.float64)
-    predicted = wide.argmax(axis=1)
+    predicted = predicted_classes(logits)
     exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
     confidence = exponentials.max(axis=1) / exponentials.sum(axis=1)
     return pd.DataFrame(
@@ -159,15 +168,47 @@ def _pair_candidates(
         yield Candidate(neg, pos, pred_label=int(pred_label), true_label=int(true_label))
 
 
+# Classes ranked by a metric fail by what it counts: false positives, false negatives, or both.
+BY_METRIC = {"precision": "fp", "recall": "fn", "f1": None}
+
+
+def class_failures(
+    true: np.ndarray, predicted: np.ndarray, label: int, fpfn: str | None
+) -> np.ndarray:
+    """Samples that are false positives ("fp"), false negatives ("fn") or either of a class."""
+    false_pos = (predicted == label) & (true != label)
+    false_neg = (true == label) & (predicted != label)
+    return {"fp": false_pos, "fn": false_neg, None: false_pos | false_neg}[fpfn]
+
+
+def with_test_failures(
+    settings: list[Setting], true: np.ndarray, predicted: np.ndarray
+) -> list[Setting]:
+    """The settings with the samples of the test split that M1 gets wrong in each one's way.
+
+    true, predicted : (S,) of the test split.
+    """
+    return [
+        replace(s, neg_test=_where(_test_failures(s, true, predicted))) if s.status == "ok" else s
+        for s in settings
+    ]
+
+
+def _test_failures(setting: Setting, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    if setting.misclf_type == "src_tgt":
+        return (predicted == setting.pred_label) & (true == setting.true_label)
+    if setting.misclf_type == "tgt":
+        return class_failures(true, predicted, setting.tgt_label, setting.fpfn)
+    return true != predicted
+
+
 def _class_candidates(
     true: np.ndarray, predicted: np.ndarray, metrics: pd.DataFrame, by: str
 ) -> Iterator[Candidate]:
     """Classes by a metric, ascending; ties by label; classes without the metric come last."""
     ordered = metrics.sort_values([by, "label"], na_position="last", kind="stable")
     for label in ordered["label"]:
-        false_pos = (predicted == label) & (true != label)
-        false_neg = (true == label) & (predicted != label)
-        wrong = {"precision": false_pos, "recall": false_neg, "f1": false_pos | false_neg}[by]
+        wrong = class_failures(true, predicted, label, BY_METRIC[by])
         pos = _where((true == label) & (predicted == label))
         yield Candidate(_where(wrong), pos, tgt_label=int(label))
 
@@ -204,9 +245,10 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
             **{column: getattr(s, column, None) for column in settings_file.COLUMNS},
             "n_neg": len(s.neg),
             "n_pos": len(s.pos),
+            "n_neg_test": None if s.neg_test is None else len(s.neg_test),
         }
         for s in settings
     ]
     table = pd.DataFrame(rows, columns=settings_file.COLUMNS)
-    whole = ["rank", "pred_label", "true_label", "tgt_label", "n_neg", "n_pos"]
+    whole = ["rank", "pred_label", "true_label", "tgt_label", "n_neg", "n_pos", "n_neg_test"]
     return table.astype(dict.fromkeys(whole, "Int64"))

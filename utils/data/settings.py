@@ -22,6 +22,7 @@ COLUMNS = [
     "n_pos",
     "status",
     "reason",
+    "n_neg_test",
 ]
 
 
@@ -56,6 +57,18 @@ def read_samples(paths: FoldPaths, setting: str, n_samples: int) -> tuple[np.nda
     if np.intersect1d(*sets).size:
         raise UserError(f"{paths.neg(setting)} and its pos share samples; {remedy}")
     return sets[0], sets[1]
+
+
+def read_test_failures(paths: FoldPaths, setting: str, n_samples: int) -> np.ndarray:
+    """The test samples of a setting that M1 gets wrong, int64, ascending, inside the test split."""
+    remedy = storage.run_again(SETTINGS_STEP)
+    path = paths.neg_test(setting)
+    samples = np.array(storage.load_array(path, (np.int64,), (None,), remedy))
+    if np.any(np.diff(samples) <= 0):
+        raise UserError(f"{path} is not an ascending list of samples; {remedy}")
+    if len(samples) and (samples[0] < 0 or samples[-1] >= n_samples):
+        raise UserError(f"{path} has samples outside 0..{n_samples - 1}; {remedy}")
+    return samples
 
 
 def setting_inputs(paths: FoldPaths, setting: str) -> list[tuple[Path, int]]:

@@ -1,4 +1,4 @@
-"""Run M1 on the repair split: the only place that runs the whole model.
+"""Run M1 on a split of the data: the only place that runs the whole model.
 
 Steps 2 and 3 both need it and both come here; whichever is first makes the caches.
 """
@@ -19,7 +19,7 @@ from utils.constants import PROFILES
 from utils.data import folds, images
 from utils.errors import UserError
 from utils.model import checkpoints, states, tail
-from utils.model.inputs import M1, REPAIR, Inputs
+from utils.model.inputs import M1, REPAIR, SPLITS, Inputs
 from utils.model.states import CACHE_STEP, CACHES, States
 from utils.model.tail import Tail
 from utils.run import storage
@@ -113,11 +113,13 @@ def run_model(
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def make_loader(job: Job, checkpoint: Path, config: Any, device: torch.device) -> DataLoader:
-    """The repair split in batches sized to the device, decoded and resized in worker processes."""
+def make_loader(
+    job: Job, checkpoint: Path, config: Any, device: torch.device, split: str
+) -> DataLoader:
+    """A split in batches sized to the device, decoded and resized in worker processes."""
     profile = PROFILES[job.paths.ds]
-    dataset = folds.load_split(job.paths, "repair")
-    where = str(job.paths.dataset / "repair")
+    dataset = folds.load_split(job.paths, split)
+    where = str(job.paths.dataset / split)
     columns = folds.columns_of(dataset, profile, where)
     names = folds.class_names(dataset, columns[1])
     folds.require_labels(folds.read_labels(dataset, columns[1]), config.num_labels, where)
@@ -129,7 +131,7 @@ def make_loader(job: Job, checkpoint: Path, config: Any, device: torch.device) -
     processor = images.load_processor(checkpoint, config)
     default = CPU_BATCH if device.type == "cpu" else GPU_BATCH
     return DataLoader(
-        images.ImageRows(dataset, *columns, "repair"),
+        images.ImageRows(dataset, *columns, split),
         batch_size=job.constants["INFERENCE_BATCH_SIZE"] or default,
         shuffle=False,
         num_workers=workers_for(len(dataset), job.constants["PREPROCESSING_WORKERS"]),
@@ -145,55 +147,67 @@ def workers_for(n_samples: int, asked: int | None) -> int:
     return images.preprocessing_workers(asked)
 
 
-def plan_forward_pass(inputs: Inputs) -> Task:
+def plan_forward_pass(inputs: Inputs, data: str) -> Task:
     """The task that makes the caches, under step 3 whichever step runs it."""
     return inputs.ledger.task(
-        "forward_pass",
-        inputs=[M1, REPAIR],
+        "forward_pass" if data == REPAIR else f"forward_pass of the {data}",
+        inputs=[M1, data],
         constants=["INFERENCE_PRECISION", "image_column", "label_column"],
         code=(states, tail, images, checkpoints, folds, ModuleType(__name__)),
         step=CACHE_STEP,
     )
 
 
-def ensure_states(job: Job, inputs: Inputs) -> States:
-    """The caches of the job's fold: kept where they are up to date, else made by running M1."""
+def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
+    """The caches of a split of the fold: kept where they are up to date, else made by running M1.
+
+    data : REPAIR or TEST.
+    """
     device = pick_device(job.args.device)
-    task = plan_forward_pass(inputs)
+    split = SPLITS[data]
+    task = plan_forward_pass(inputs, data)
     m1_tail = states.load_tail(inputs.pair.m1)
     if task.done:
         job.log.info(
-            "reads cache_states_repair/ of %s, which is up to date: kept", inputs.pair.m1.name
+            "reads %s/ of %s, which is up to date: kept",
+            job.paths.caches(split).name,
+            inputs.pair.m1.name,
         )
-        return states.load_states(job.paths, m1_tail)
+        return states.load_states(job.paths, m1_tail, split)
     model = load_model(inputs.pair.m1)
-    loader = make_loader(job, inputs.pair.m1, model.config, device)
+    loader = make_loader(job, inputs.pair.m1, model.config, device, split)
     job.log.info(
-        "runs %s on %d images of the repair split on %s, batches of %d, %s",
-        inputs.pair.m1.name, len(loader.dataset), device, loader.batch_size,
+        "runs %s on %d images of the %s on %s, batches of %d, %s",
+        inputs.pair.m1.name, len(loader.dataset), data, device, loader.batch_size,
         job.constants["INFERENCE_PRECISION"],
     )  # fmt: skip
     inputs.ledger.device = str(device)
     with task:
         watch = Stopwatch()
         found = run_model(model, loader, device, job.constants["INFERENCE_PRECISION"])
-        task.time("forward_pass", watch.seconds)
+        task.time(f"forward_pass/{split}", watch.seconds)
         job.log.info("%.0f samples per second", len(found["labels"]) / watch.seconds)
         watch = Stopwatch()
         h = found["hidden_before_layernorm"]
         found["intermediate"], found["output"], _ = states.states_from_h(m1_tail.to(device), h)
-        task.time("cached_tail", watch.seconds)
+        task.time(f"cached_tail/{split}", watch.seconds)
         for name in CACHES:
-            storage.require_finite(found[name], job.paths.cache(name), "the model is broken")
-            task.save_array(job.paths.cache(name), found[name])
-    job.log.info("wrote %s", job.paths.cache("logits").parent)
-    return states.load_states(job.paths, m1_tail)
+            path = job.paths.cache(name, split)
+            storage.require_finite(found[name], path, "the model is broken")
+            task.save_array(path, found[name])
+    job.log.info("wrote %s", job.paths.caches(split))
+    return states.load_states(job.paths, m1_tail, split)
 
 
 def prove(
-    job: Job, inputs: Inputs, cached: States, model: ViTForImageClassification, m1_tail: Tail
+    job: Job,
+    inputs: Inputs,
+    cached: States,
+    model: ViTForImageClassification,
+    m1_tail: Tail,
+    split: str,
 ) -> dict[str, float]:
-    """Compare the caches with the model: largest differences, and seconds per sample of both.
+    """Compare a split's caches with the model: largest differences, seconds per sample of both.
 
     Raises
     ------
@@ -202,7 +216,7 @@ def prove(
     watch = Stopwatch()
     _, _, logits = states.states_from_h(m1_tail, cached.h)
     tail_s = watch.seconds / cached.n_samples
-    loader = make_loader(job, inputs.pair.m1, model.config, torch.device("cpu"))
+    loader = make_loader(job, inputs.pair.m1, model.config, torch.device("cpu"), split)
     few = Subset(loader.dataset, range(min(PROOF_SAMPLES, cached.n_samples)))
     batch = loader.collate_fn([few[i] for i in range(len(few))])
     forward_states(model, batch["pixel_values"][:1])  # the first call pays for warming up
@@ -224,7 +238,7 @@ def prove(
     worst = max(value for name, value in found.items() if name.startswith("max_diff"))
     if worst > limit:
         raise UserError(
-            f"{job.paths.cache('logits').parent} does not reproduce {inputs.pair.m1} "
+            f"{job.paths.caches(split)} does not reproduce {inputs.pair.m1} "
             f"(relative difference {worst:.1e} > {limit:g}); delete the folder and "
             f"{storage.run_again(CACHE_STEP)}"
         )

@@ -1,6 +1,7 @@
 """A fold's two checkpoints and its data, as the ledger names and hashes them."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from utils.constants import PROFILES
 from utils.errors import UserError
@@ -11,7 +12,8 @@ from utils.run.ledger import Ledger
 
 M1_FFN, M2_FFN = "FFN of M1", "FFN of M2"
 M1 = "checkpoint M1"
-REPAIR = "repair split"
+REPAIR, TEST = "repair split", "test split"
+SPLITS = {REPAIR: "repair", TEST: "test"}
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ def open_inputs(job: Job) -> Inputs:
                 f"({first.get(key)} and {second.get(key)}); both must come from one training run"
             )
 
-    def hash_repair(hashes: hashing.HashCache) -> str:
-        from utils.data import folds
+    def hash_split(hashes: hashing.HashCache, split: str) -> str:
+        from utils.data import folds  # imports datasets, which steps 1 and 4 to 7 do not need
 
-        return folds.hash_split(job.paths, "repair", hashes)
+        return folds.hash_split(job.paths, split, hashes)
 
     profile = PROFILES[job.paths.ds]
     columns = {"image_column": profile.image_column, "label_column": profile.label_column}
@@ -55,7 +57,7 @@ def open_inputs(job: Job) -> Inputs:
             M1_FFN: lambda hashes: checkpoints.hash_ffn(pair.m1, hashes),
             M2_FFN: lambda hashes: checkpoints.hash_ffn(pair.m2, hashes),
             M1: lambda hashes: checkpoints.hash_checkpoint(pair.m1, hashes),
-            REPAIR: hash_repair,
+            **{name: partial(hash_split, split=split) for name, split in SPLITS.items()},
         },
         job.args.force,
     )

@@ -64,18 +64,21 @@ def states_from_h(
     return a, y, logits
 
 
-def load_states(paths: FoldPaths, tail: Tail) -> States:
-    """Memory-map the caches after checking length, dtype and finiteness."""
+def load_states(paths: FoldPaths, tail: Tail, split: str = "repair") -> States:
+    """Memory-map the caches of a split after checking length, dtype and finiteness."""
     sizes = {"d": tail.d, "m": tail.m, "C": tail.n_classes}
     remedy = storage.run_again(CACHE_STEP)
-    labels = storage.load_array(paths.cache("labels"), (np.int64,), (None,), remedy)
+    labels = storage.load_array(paths.cache("labels", split), (np.int64,), (None,), remedy)
     arrays = {}
     for name, (dtype, letters) in CACHES.items():
         shape = (len(labels), *(sizes[letter] for letter in letters))
-        arrays[name] = storage.load_array(paths.cache(name), (dtype,), shape, remedy)
-        storage.require_finite(arrays[name], paths.cache(name), remedy)
+        path = paths.cache(name, split)
+        arrays[name] = storage.load_array(path, (dtype,), shape, remedy)
+        storage.require_finite(arrays[name], path, remedy)
     if labels.min() < 0 or labels.max() >= tail.n_classes:
-        raise UserError(f"{paths.cache('labels')} has labels outside the model's classes; {remedy}")
+        raise UserError(
+            f"{paths.cache('labels', split)} has labels outside the model's classes; {remedy}"
+        )
     return States(
         h=arrays["hidden_before_layernorm"],
         a=arrays["intermediate"],
@@ -85,6 +88,6 @@ def load_states(paths: FoldPaths, tail: Tail) -> States:
     )
 
 
-def cache_inputs(paths: FoldPaths) -> list[tuple[Path, int]]:
-    """The cache files as inputs of a task."""
-    return [(paths.cache(name), CACHE_STEP) for name in CACHES]
+def cache_inputs(paths: FoldPaths, split: str = "repair") -> list[tuple[Path, int]]:
+    """The cache files of a split as inputs of a task."""
+    return [(paths.cache(name, split), CACHE_STEP) for name in CACHES]

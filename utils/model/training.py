@@ -17,7 +17,8 @@ from utils.run import storage
 from utils.run.paths import FoldPaths
 
 # Where the data came from does not matter to the training; what it is is compared by content.
-NOT_COMPARED = ("source", "test_split")
+# Replays come after it.
+NOT_COMPARED = ("source", "test_split", "replays")
 BASE_CONTENT = "the content of the base model"
 # Folds may have to be downloaded while the other processes wait.
 LONGEST_WAIT = datetime.timedelta(hours=3)

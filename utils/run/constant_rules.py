@@ -40,6 +40,7 @@ def _is_list_of(value: Any, fits: Callable[[Any], bool]) -> bool:
     return isinstance(value, tuple | list) and len(value) > 0 and all(fits(v) for v in value)
 
 
+TRUTH_NAMES = ("change", "pooled", "repair")
 SEED_RULE = (
     lambda value: type(value) is int and 0 <= value < 2**31,
     "a whole number from 0 to below 2**31",
@@ -54,6 +55,10 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "IG_POINTS": _whole(1),
     "MIN_SAMPLES": _whole(2),
     "TOP_RANKS": _whole(0),
+    "TRUTHS": (
+        lambda value: _is_list_of(value, lambda name: name in TRUTH_NAMES) and _distinct(value),
+        f"different ones of {', '.join(TRUTH_NAMES)}, like ('change', 'repair')",
+    ),
     "POSITIVE_PERCENT": (_is_percent, "a percentage above 0"),
     "K_PERCENTS": (
         lambda value: _is_list_of(value, _is_percent) and _distinct(value),
@@ -81,6 +86,7 @@ PROFILE_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": _whole(2),
     "repeats_per_epoch": _whole(1),
     "cpu_threads": _or_none(_whole(1)),
+    "replays": _whole(0),
 }
 
 

@@ -41,6 +41,11 @@ class FoldPaths:
         """The last epoch again from M1; its checkpoint lies inside."""
         return self.training / f"replay-{number}"
 
+    @property
+    def replay_check(self) -> Path:
+        """Where replay 0 lies while it is compared with M2."""
+        return self.training / f"{TEMPORARY_PREFIX}replay"
+
     def replay_record(self, number: int) -> Path:
         """What a replay of ours was made from; absent where it was made elsewhere."""
         return self.replay(number) / "replay.json"
