@@ -1,15 +1,17 @@
 """Step 1: the ground truth - which FFN weights changed from M1 to M2, and by how much."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from utils import ranking
 from utils.errors import UserError
-from utils.model import checkpoints
-from utils.model.inputs import M1_FFN, M2_FFN, Inputs, open_inputs
+from utils.model import checkpoints, replays
+from utils.model.inputs import M1_FFN, M2_FFN, Inputs, open_inputs, replay_ffn
 from utils.run import cli, pictures
 from utils.run.stopwatch import Stopwatch
-from utils.truth import change, histogram
+from utils.truth import change, histogram, pooled
 
 STEP = 1
 
@@ -56,6 +58,7 @@ def work(job: cli.Job) -> dict[str, float]:
             job.log.info("wrote %s", paths.abs_diff.parent)
     for n in ns:
         write_top(job, inputs, n)
+    write_pooled(job, inputs)
     ledger.close()
     summary = pd.read_csv(paths.truth_summary).set_index("quantity")["value"]
     return summary.to_dict()
@@ -84,6 +87,52 @@ def write_top(job: cli.Job, inputs: Inputs, n: int) -> None:
         task.time("ground_truth", watch.seconds, n=n)
         task.save_table(paths.truth_top(n), table)
         job.log.info("wrote %s", paths.truth_top(n))
+
+
+def write_pooled(job: cli.Job, inputs: Inputs) -> None:
+    """The truth 'pooled' and how far replays agree; a replay that cannot be used is left out."""
+    paths, ledger = job.paths, inputs.ledger
+    usable = usable_replays(job, inputs)
+    if not any(usable):  # replay 0 has M2's own order of the data
+        return
+    task = ledger.task(
+        "pooled",
+        inputs=[M1_FFN, M2_FFN, *map(replay_ffn, usable)],
+        constants=["POSITIVE_PERCENT"],
+        parameters={"replays": list(usable)},
+        code=[pooled, ranking, checkpoints],
+    )
+    if task.done:
+        return
+    with task:
+        watch = Stopwatch()
+        w_m1, w_m2 = read_pair(inputs)
+        changes = {"0": np.abs(w_m2 - w_m1)}
+        for number, folder in usable.items():
+            change_here = np.abs(ranking.flatten(*checkpoints.read_ffn(folder)) - w_m1)
+            task.save_array(paths.replay_change(number), change_here)
+            changes[str(number) if number else pooled.SAME_ORDER] = change_here
+        others = [change for name, change in changes.items() if name != pooled.SAME_ORDER]
+        task.save_array(paths.pooled_change, pooled.mean_change(others))
+        table = pooled.agreement_table(changes, job.constants["POSITIVE_PERCENT"])
+        task.save_table(paths.agreement, table)
+        task.time("pooled", watch.seconds)
+    job.log.info("wrote %s and %s", paths.pooled_change, paths.agreement.name)
+
+
+def usable_replays(job: cli.Job, inputs: Inputs) -> dict[int, Path]:
+    """The replays that are of this M1, whole and finite; a line for each of the others."""
+    usable = {}
+    for number, folder in inputs.replays.items():
+        try:
+            hashes = inputs.ledger.hashes
+            replays.require_same_m1(job.paths, number, folder, inputs.pair.m1, hashes)
+            replays.require_shape(folder, inputs.pair.m1)
+            inputs.ledger.external(replay_ffn(number))  # reads it, and finds what is broken
+            usable[number] = folder
+        except UserError as error:
+            job.log.warning("replay %d is left out: %s", number, error)
+    return usable
 
 
 def show(finished: list[tuple[cli.Job, dict[str, float]]]) -> None:

@@ -1,11 +1,13 @@
 """A fold's two checkpoints and its data, as the ledger names and hashes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from utils.constants import PROFILES
 from utils.errors import UserError
 from utils.model import checkpoints
+from utils.model.replays import find_replays
 from utils.run import hashing
 from utils.run.cli import Job
 from utils.run.ledger import Ledger
@@ -18,12 +20,17 @@ SPLITS = {REPAIR: "repair", TEST: "test"}
 
 @dataclass(frozen=True)
 class Inputs:
-    """d, m : sizes of the target FFN. classes : rows of the classifier, from M1's config."""
+    """A fold's checkpoints and its ledger.
+
+    d, m : sizes of the target FFN.
+    replays : checkpoint of each replay of the last epoch, by number.
+    """
 
     pair: checkpoints.Pair
     d: int
     m: int
     ledger: Ledger
+    replays: dict[int, Path] = field(default_factory=dict)
 
 
 def open_inputs(job: Job) -> Inputs:
@@ -42,6 +49,8 @@ def open_inputs(job: Job) -> Inputs:
                 f"({first.get(key)} and {second.get(key)}); both must come from one training run"
             )
 
+    replayed = find_replays(job.paths)
+
     def hash_split(hashes: hashing.HashCache, split: str) -> str:
         from utils.data import folds  # imports datasets, which steps 1 and 4 to 7 do not need
 
@@ -58,7 +67,17 @@ def open_inputs(job: Job) -> Inputs:
             M2_FFN: lambda hashes: checkpoints.hash_ffn(pair.m2, hashes),
             M1: lambda hashes: checkpoints.hash_checkpoint(pair.m1, hashes),
             **{name: partial(hash_split, split=split) for name, split in SPLITS.items()},
+            **{replay_ffn(r): partial(_hash_ffn, folder) for r, folder in replayed.items()},
         },
         job.args.force,
     )
-    return Inputs(pair, first["hidden_size"], first["intermediate_size"], ledger)
+    return Inputs(pair, first["hidden_size"], first["intermediate_size"], ledger, replayed)
+
+
+def replay_ffn(number: int) -> str:
+    """What the ledger calls the two matrices of a replay."""
+    return f"FFN of replay {number}"
+
+
+def _hash_ffn(folder: Path, hashes: hashing.HashCache) -> str:
+    return checkpoints.hash_ffn(folder, hashes)

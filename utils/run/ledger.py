@@ -157,7 +157,11 @@ class Ledger:
                 return f"its code has changed ({module})"
         for name, digest in recipe["inputs"].items():
             if name in self.externals:
-                if self.external(name) != digest:
+                try:
+                    found = self.external(name)
+                except UserError:
+                    return f"the {name} cannot be read"
+                if found != digest:
                     return f"the {name} has changed"
                 continue
             if not (self.paths.results / name).is_file():

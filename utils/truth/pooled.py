@@ -16,6 +16,8 @@ from scipy.stats import rankdata
 
 from utils import ranking
 
+# A replay in M2's own order of the data: what arithmetic alone leaves of a truth.
+SAME_ORDER = "same order"
 COLUMNS = ["truth_a", "truth_b", "overlap@1%", "spearman"]
 
 
@@ -34,14 +36,15 @@ def agreement_table(changes: dict[str, np.ndarray], percent: float) -> pd.DataFr
     top of the other, ties in proportion on both sides; Spearman's rho takes
     mid-ranks, and is NaN where a truth is constant.
 
-    changes : |dW| by name, each (N,).
+    changes : |dW| by name, each (N,): "0" is M2's, SAME_ORDER is compared with it alone.
     """
     k = ranking.share_of(percent, len(next(iter(changes.values()))))
     tops = {name: ranking.top_membership(change, k) for name, change in changes.items()}
     ranks = {name: _centred_ranks(change) for name, change in changes.items()}
+    pairs = [pair for pair in combinations(changes, 2) if SAME_ORDER not in pair or "0" in pair]
     rows = [
         (a, b, float(np.dot(tops[a], tops[b].astype(np.float64))) / k, _cosine(ranks[a], ranks[b]))
-        for a, b in combinations(changes, 2)
+        for a, b in pairs
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
