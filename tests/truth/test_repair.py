@@ -10,7 +10,7 @@ import torch
 from utils import ranking
 from utils.model import forward
 from utils.model.states import States, load_tail, states_from_h
-from utils.truth.repair import mean_loss, path_points, repair_credit, repair_row
+from utils.truth.repair import mean_loss, other_gradient, path_points, repair_credit, repair_row
 
 
 def change_of(toy, seed=1, scale=0.3):
@@ -168,3 +168,18 @@ def test_against_autograd_through_the_whole_model(whole_models):
     assert found.loss_m1 == pytest.approx(loss_at(0.0).item(), rel=1e-5)
     assert found.loss_transplanted == pytest.approx(loss_at(1.0).item(), rel=1e-5)
     assert found.credit.sum() == pytest.approx((loss_at(0.0) - loss_at(1.0)).item(), abs=1e-5)
+
+
+def test_the_control_keeps_the_change_and_shuffles_the_gradient():
+    m, d = 5, 3
+    rng = np.random.default_rng(0)
+    gradient = rng.normal(size=2 * m * d).astype(np.float32)
+    found = other_gradient(np.ones(2 * m * d, np.float32), gradient, m, d, seed=4)
+    half = m * d
+    for part in (slice(None, half), slice(half, None)):
+        assert np.array_equal(np.sort(found[part]), np.sort(np.abs(gradient[part])))
+        assert not np.array_equal(found[part], np.abs(gradient[part]))
+    change = rng.random(2 * m * d).astype(np.float32)
+    again = other_gradient(change, gradient, m, d, seed=4)
+    assert again == pytest.approx(change * found)
+    assert not np.array_equal(other_gradient(change, gradient, m, d, seed=5), again)
