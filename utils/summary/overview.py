@@ -1,0 +1,136 @@
+"""What was found, in a few sentences and one short table, all of it from the summary's files."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from utils.judge.comparison import LIFTED, WEIGHT
+from utils.summary.fold_tables import seconds_of
+from utils.truth import CHANGE
+
+SIGNIFICANT = 0.05
+LEVEL_NAMES = {WEIGHT: "weight", LIFTED: "weight *"}
+TRUTH_COLUMNS = ["truth_a", "truth_b", "n_methods", "kendall_tau"]
+LAYER_COLUMNS = ["fold", "n_test", "loss_m1", "loss_transplanted", "share_recovered"]
+
+
+def overview_table(
+    verdict: pd.DataFrame,
+    specificity: dict[tuple[str, str], float],
+    seconds: dict[tuple[str, str], float],
+) -> pd.DataFrame:
+    """One row per method: lift, adjusted p and place by each truth, and what else is asked first.
+
+    Sorted by the first truth's place, `change` where it is there.
+
+    specificity : (level, method) -> mean over folds; NaN or absent where there is none.
+    seconds : of `fold_tables.seconds_per_fold`.
+    """
+    truths = list(dict.fromkeys(verdict["truth"]))
+    by_key = {
+        truth: rows.set_index(["level", "method"]) for truth, rows in verdict.groupby("truth")
+    }
+    keys = list(dict.fromkeys(zip(verdict["level"], verdict["method"], strict=True)))
+    columns: dict[str, list] = {
+        "method": [method for _, method in keys],
+        "level": [level for level, _ in keys],
+    }
+    for truth in truths:
+        rows = by_key[truth].reindex(pd.MultiIndex.from_tuples(keys))
+        columns[f"lift {truth}"] = rows["lift"].to_list()
+        columns[f"p {truth}"] = rows["p_adjusted"].to_list()
+        columns[f"place {truth}"] = rows["lift"].rank(ascending=False).to_list()
+    first = by_key[truths[0]].reindex(pd.MultiIndex.from_tuples(keys))
+    columns["share_of_ceiling"] = first["share_of_ceiling"].to_list()
+    columns["specificity"] = [specificity.get(key, np.nan) for key in keys]
+    columns["seconds"] = [seconds_of(*key, seconds) for key in keys]
+    table = pd.DataFrame(columns)
+    return table.sort_values(f"place {truths[0]}", kind="stable", ignore_index=True)
+
+
+def truth_agreement(verdict: pd.DataFrame) -> pd.DataFrame:
+    """Kendall's tau-b between the orders of methods by each two truths: columns TRUTH_COLUMNS."""
+    lifts = verdict.pivot(index=["level", "method"], columns="truth", values="lift")
+    rows = []
+    for a, b in combinations(dict.fromkeys(verdict["truth"]), 2):
+        both = lifts[[a, b]].dropna()
+        tau = kendalltau(both[a], both[b]).statistic if len(both) > 1 else np.nan
+        rows.append((a, b, len(both), tau))
+    return pd.DataFrame(rows, columns=TRUTH_COLUMNS)
+
+
+def layer_table(repair: pd.DataFrame) -> pd.DataFrame:
+    """What M2's two matrices in M1 mend of the loss over M1's failing test samples, by fold.
+
+    repair : the folds' repair.csv with their fold; the setting `all` counts.
+    """
+    whole = repair[repair["setting"] == "all"]
+    share = (whole["loss_m1"] - whole["loss_transplanted"]) / whole["loss_m1"]
+    return whole.assign(share_recovered=share)[LAYER_COLUMNS].reset_index(drop=True)
+
+
+def sentences(
+    verdict: pd.DataFrame,
+    references: pd.DataFrame,
+    agreement: pd.DataFrame,
+    layer: pd.DataFrame,
+    k: str,
+) -> list[str]:
+    """The finding in words; every number is one of the given tables'.
+
+    references : columns truth, method, lift: the ceiling and the neuron oracle.
+    k : the percent of lift@K, such as "1%".
+    """
+    said = [
+        of_truth(truth, rows, references[references["truth"] == truth], k)
+        for truth, rows in verdict.groupby("truth", sort=False)
+    ]
+    for row in agreement.itertuples(index=False):
+        if np.isfinite(row.kendall_tau):
+            said.append(
+                f"Order of the {row.n_methods} methods by '{row.truth_a}' and by '{row.truth_b}': "
+                f"Kendall's tau {row.kendall_tau:.2f} ({in_words(row.kendall_tau)})."
+            )
+    if len(layer):
+        mean = layer[["loss_m1", "loss_transplanted", "share_recovered"]].mean()
+        said.append(
+            "Does the layer matter? M2's two matrices in M1 take the loss over M1's failing test "
+            f"samples from {mean['loss_m1']:.2f} to {mean['loss_transplanted']:.2f} "
+            f"({100 * mean['share_recovered']:.0f}% of it, mean over folds)."
+        )
+    return said
+
+
+def of_truth(truth: str, rows: pd.DataFrame, references: pd.DataFrame, k: str) -> str:
+    told = rows["p_adjusted"] <= SIGNIFICANT
+    above = int((told & (rows["z"] > 0)).sum())
+    below = int((told & (rows["z"] < 0)).sum())
+    best = rows.loc[rows["lift"].idxmax()]
+    text = (
+        f"By '{truth}', {above} of {len(rows)} methods beat{'s' * (above == 1)} chance in these "
+        f"models and {below} {'is' if below == 1 else 'are'} below it (p <= {SIGNIFICANT} adjusted "
+        f"over methods). Best: {shown(best['level'], best['method'])}, lift@{k} {best['lift']:.2f}"
+    )
+    ends = [f"{row.method} {row.lift:.1f}" for row in references.itertuples(index=False)]
+    if ends:
+        text += f" ({', '.join(ends)})"
+    if truth == CHANGE and np.isfinite(best["share_of_ceiling"]):
+        text += f", {100 * best['share_of_ceiling']:.0f}% of the way from chance to the ceiling"
+    return text + "."
+
+
+def in_words(tau: float) -> str:
+    """What a rank correlation says of two orders."""
+    if tau > 0.6:
+        return "they agree"
+    if tau > 0.2:
+        return "they agree in part"
+    if tau >= -0.2:
+        return "they have little to do with each other"
+    return "they turn round"
+
+
+def shown(level: str, method: str) -> str:
+    return f"{method} *" if level == LIFTED else method
