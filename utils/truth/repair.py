@@ -96,9 +96,24 @@ def repair_credit(
         total.mul_(delta).neg_().cpu()
         for total, delta in zip((total_bef, total_aft), deltas, strict=True)
     ]
-    transplanted = replace(tail, w_bef=m2[0], w_aft=m2[1])
     return RepairCredit(
         ranking.flatten(*(part.numpy() for part in credit)),
+        *losses(tail, w_bef_m2, w_aft_m2, states, samples, block),
+    )
+
+
+def losses(
+    tail: Tail,
+    w_bef_m2: np.ndarray,
+    w_aft_m2: np.ndarray,
+    states: States,
+    samples: np.ndarray,
+    block: int = BLOCK,
+) -> tuple[float, float]:
+    """Mean cross-entropy over `samples` of M1, and of M1 with both matrices of M2."""
+    m2 = [torch.from_numpy(w).to(tail.device) for w in (w_bef_m2, w_aft_m2)]
+    transplanted = replace(tail, w_bef=m2[0], w_aft=m2[1])
+    return (
         mean_loss(tail, states, samples, block),
         mean_loss(transplanted, states, samples, block),
     )

@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from utils.run.pictures import STYLE
@@ -41,10 +42,9 @@ def specificity_map(
         for axes in grid.ravel()[len(keys) :]:
             axes.axis("off")
         for axes, key, values in zip(grid.ravel(), keys, panels, strict=False):
-            image, ticks = draw_heat(
-                axes, np.append(values, reach)[:-1].reshape(values.shape), True, None
-            )
-            image.set_norm(matplotlib.colors.Normalize(-np.log2(reach), np.log2(reach)))
+            with np.errstate(divide="ignore"):
+                shades = np.clip(np.log2(values), -reach, reach)
+            image = axes.imshow(shades, cmap=colours, norm=Normalize(-reach, reach), aspect="auto")
             axes.set_title(label(*key, width), fontsize=size + 1, parse_math=False)
             axes.set_xticks(range(len(settings)), settings, rotation=90, fontsize=size)
             axes.set_yticks(range(len(settings)), settings, fontsize=size)
