@@ -12,6 +12,7 @@ from utils import ranking
 from utils.judge import metrics, nulls
 
 GAIN = [0.5, 3, 0.1, 2, 4, 0.2]
+TIED = [0, 3, 0, 2, 4, 2]
 STRATUM = [0, 0, 1, 1, 1, 0]
 SHUFFLED = ("precision", "recall", "f1", "overlap", "lift", "ndcg", "mass")
 
@@ -26,29 +27,33 @@ def groups_of(scores, truth, ks):
     return metrics.group_items(scores, ranking.rank_by(scores), truth, ks)
 
 
-@pytest.mark.parametrize("n_positives", [1, 2, 5, 6])
-def test_random_expectation_is_the_mean_over_all_permutations(n_positives):
-    truth = make(GAIN, n_positives)
+@pytest.mark.parametrize(
+    ("gain", "wanted"), [(GAIN, 1), (GAIN, 2), (GAIN, 5), (GAIN, 6), (TIED, 3), (TIED, 5)]
+)
+def test_random_expectation_is_the_mean_over_all_permutations(gain, wanted):
+    truth = make(gain, wanted)
     every = list(itertools.permutations(range(6)))
     discount = metrics.discounts(6)
     for k in range(1, 7):
         found = nulls.random_at_k(truth, k, discount)
-        expected = references.mean_of(references.at_k(o, GAIN, n_positives, k) for o in every)
+        expected = references.mean_of(references.at_k(o, gain, wanted, k) for o in every)
         assert {name: found[name] for name in expected} == pytest.approx(expected)
     found = nulls.random_whole(truth)
-    expected = references.mean_of(references.whole(o, GAIN, n_positives) for o in every)
-    if n_positives == 6:
+    expected = references.mean_of(references.whole(o, gain, wanted) for o in every)
+    if truth.n_positives == 6:
         del expected["auc"]
     assert {name: found[name] for name in expected} == pytest.approx(expected)
-    mean_rho = np.mean([stats.spearmanr(o, GAIN).statistic for o in every[::7]])
-    mean_tau = np.mean([stats.kendalltau(o, GAIN).statistic for o in every[::7]])
+    mean_rho = np.mean([stats.spearmanr(o, gain).statistic for o in every[::7]])
+    mean_tau = np.mean([stats.kendalltau(o, gain).statistic for o in every[::7]])
     assert (mean_rho, mean_tau) == pytest.approx((found["spearman"], found["kendall"]), abs=0.05)
 
 
 @pytest.mark.parametrize("n_positives", [1, 7, 40])
-def test_a_constant_score_is_exactly_the_random_expectation(n_positives):
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_constant_score_is_exactly_the_random_expectation(n_positives, tied):
     rng = np.random.default_rng(n_positives)
-    truth = make(rng.exponential(size=40), n_positives, np.repeat([0, 1], [15, 25]))
+    gain = rng.exponential(size=40)
+    truth = make(np.floor(gain) if tied else gain, n_positives, np.repeat([0, 1], [15, 25]))
     ks = [1, 4, 25, 40]
     groups = groups_of(np.full(40, 0.3), truth, ks)
     discount = metrics.discounts(40)
@@ -88,8 +93,9 @@ def test_random_expectation_agrees_with_monte_carlo():
 
 
 @pytest.mark.parametrize("scores", [[3, 3, 2, 2, 2, 1], [6, 5, 4, 3, 2, 1], [2, 1, 1, 1, 1, 0]])
-def test_stratified_expectation_is_the_mean_with_each_matrix_shuffled(scores):
-    truth = make(GAIN, 2, STRATUM)
+@pytest.mark.parametrize("gain", [GAIN, TIED])
+def test_stratified_expectation_is_the_mean_with_each_matrix_shuffled(scores, gain):
+    truth = make(gain, 2, STRATUM)
     ks, discount = range(1, 7), metrics.discounts(6)
     groups = groups_of(scores, truth, ks)
     shuffled = [
@@ -99,7 +105,7 @@ def test_stratified_expectation_is_the_mean_with_each_matrix_shuffled(scores):
     ]
     for k in ks:
         found = nulls.stratified_at_k(groups, truth, k, discount)
-        expected = references.mean_of(references.at_k(o, GAIN, 2, k) for o in shuffled)
+        expected = references.mean_of(references.at_k(o, gain, 2, k) for o in shuffled)
         assert {name: found[name] for name in expected} == pytest.approx(expected)
         assert found["lift_stratified"] == 1
 
@@ -143,16 +149,3 @@ def test_a_method_that_only_prefers_one_matrix_beats_random_and_not_the_stratifi
         assert metrics.at_k(only, truth, k, discount) == pytest.approx(
             nulls.stratified_at_k(only, truth, k, discount)
         )
-
-
-def test_without_any_change_shares_of_the_change_do_not_exist():
-    truth = make(np.zeros(10), 1, np.repeat([0, 1], 5))
-    discount = metrics.discounts(4)
-    groups = groups_of(np.arange(10), truth, [4])
-    for values in (
-        metrics.at_k(groups, truth, 4, discount),
-        nulls.random_at_k(truth, 4, discount),
-        nulls.stratified_at_k(groups, truth, 4, discount),
-    ):
-        assert math.isnan(values["mass"])
-        assert math.isnan(values["ndcg"])

@@ -40,12 +40,16 @@ def job_of(root: Path, fold: int, args=None, **constants) -> cli.Job:
     return cli.Job(7, FoldPaths(root, "digits", fold), args, values, log)
 
 
-def write_fold(root: Path, fold: int) -> np.ndarray:
-    """A truth whose changes cluster by neuron, and three settings; returns |dW| (N,)."""
+def write_fold(root: Path, fold: int, change: np.ndarray | None = None) -> np.ndarray:
+    """A truth, if none is given one whose changes cluster by neuron, and three settings.
+
+    Returns |dW|, float32 (N,).
+    """
     job = job_of(root, fold)
     rng = np.random.default_rng(fold)
-    neurons = ranking.lift(rng.gamma(0.5, size=M), D)
-    change = (neurons * rng.gamma(1.0, size=N) + 0.01 * rng.random(N)).astype(np.float32)
+    if change is None:
+        neurons = ranking.lift(rng.gamma(0.5, size=M), D)
+        change = (neurons * rng.gamma(1.0, size=N) + 0.01 * rng.random(N)).astype(np.float32)
     ledger = Ledger(job.paths, 1, job.constants, {})
     with ledger.task("ground_truth", step=1) as task:
         task.save_array(job.paths.abs_diff, change)

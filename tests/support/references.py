@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -193,32 +194,44 @@ def shuffled_inside(order, stratum) -> Iterator[tuple[int, ...]]:
         yield tuple(next(sources[stratum[i]]) for i in order)
 
 
+def positives(gain, wanted):
+    """Items whose group of equal gains, not 0, fits whole into the first `wanted`."""
+    return {i for i, g in enumerate(gain) if g > 0 and sum(x >= g for x in gain) <= wanted}
+
+
+@cache
+def in_top(gain, k):
+    """Share of all orders of the tied gains (a tuple) that put each item among the first k."""
+    firsts = [order[:k] for order in orders(gain)]
+    return [sum(i in first for first in firsts) / len(firsts) for i in range(len(gain))]
+
+
 def dcg(gains):
     return sum(gain / math.log2(place + 1) for place, gain in enumerate(gains, 1))
 
 
-def at_k(order, gain, n_positives, k):
+def at_k(order, gain, wanted, k):
     """The metrics @K of one ranking, each from its definition."""
-    truth = top(gain, len(gain))
-    positives, first = set(truth[:n_positives]), order[:k]
-    hits = len(positives & set(first))
-    precision, recall = hits / k, hits / n_positives
+    positive, first = positives(gain, wanted), order[:k]
+    hits = len(positive & set(first))
+    precision, recall = hits / k, hits / len(positive)
+    member = in_top(tuple(gain), k)
     return {
         "precision": precision,
         "recall": recall,
         "f1": 2 * precision * recall / (precision + recall) if hits else 0.0,
-        "overlap": len(set(truth[:k]) & set(first)) / k,
-        "lift": precision / (n_positives / len(gain)),
-        "ndcg": dcg([gain[i] for i in first]) / dcg([gain[i] for i in truth[:k]]),
+        "overlap": sum(member[i] for i in first) / k,
+        "lift": precision / (len(positive) / len(gain)),
+        "ndcg": dcg([gain[i] for i in first]) / dcg(sorted(gain, reverse=True)[:k]),
         "mass": sum(gain[i] for i in first) / sum(gain),
     }
 
 
-def whole(order, gain, n_positives):
+def whole(order, gain, wanted):
     """The metrics of one whole ranking without ties that average over ties."""
-    positives = set(top(gain, n_positives))
-    ranks = [place for place, i in enumerate(order, 1) if i in positives]
-    n, r = len(gain), n_positives
+    positive = positives(gain, wanted)
+    ranks = [place for place, i in enumerate(order, 1) if i in positive]
+    n, r = len(gain), len(positive)
     below = sum(1 for rank in ranks for place in range(rank + 1, n + 1) if place not in ranks)
     return {
         "ap": sum(found / rank for found, rank in enumerate(ranks, 1)) / r,

@@ -9,6 +9,7 @@ import pandas as pd
 
 from utils import ranking
 from utils.judge import metrics, nulls
+from utils.truth.positives import Border
 
 WEIGHT, NEURON, LIFTED = "weight", "neuron", "weight (from neuron)"
 AT_K = ("precision", "recall", "f1", "overlap", "lift", "lift_stratified", "ndcg", "mass")
@@ -42,6 +43,11 @@ class FoldTruth:
     by_neuron: metrics.NeuronCounts
     percents: tuple[float, ...]
     discount: np.ndarray
+
+    @property
+    def borders(self) -> dict[str, Border]:
+        """Where the positives end at either level."""
+        return {"weights": self.weights.border, "neurons": self.neurons.border}
 
     def truth(self, level: str) -> metrics.Truth:
         return self.neurons if level == NEURON else self.weights

@@ -4,6 +4,8 @@ Rows about the setting `all` alone: a permutation test for each of a hundred
 rankings would cost more than everything else in the comparison.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from utils import ranking
@@ -46,9 +48,16 @@ def weight_scores(scores: np.ndarray, level: str, d: int) -> np.ndarray:
 
 
 def truth_rows(truth: FoldTruth, k: int) -> np.ndarray:
-    """The truth's top k weights, one neuron a row: float32 (m, 2d) of 0 and 1."""
-    top = (truth.weights.position < k).astype(np.float32)
-    return permutation.neuron_rows(top, truth.m, truth.d)
+    """Probability of each weight to be in the truth's top k: float32 (m, 2d), sums to k."""
+    side = truth.weights
+    member = side.expect_in_top(k, side.midrank2, lambda mask: mask.astype(np.float32))
+    return permutation.neuron_rows(member, truth.m, truth.d)
+
+
+def positive_rows(truth: FoldTruth) -> np.ndarray:
+    """The positive weights, one neuron a row: float32 (m, 2d) of 0 and 1."""
+    positives = truth.weights.positives.astype(np.float32)
+    return permutation.neuron_rows(positives, truth.m, truth.d)
 
 
 def method_rows(scores: np.ndarray, level: str, truth: FoldTruth, k: int) -> np.ndarray:
@@ -70,28 +79,45 @@ def permutation_row(
     return {"k": k, **vars(test)}
 
 
-def neuron_bins(truth: FoldTruth) -> np.ndarray:
-    """Bin of each neuron, int (m,): 0 holds the neurons with most positives.
+@dataclass(frozen=True)
+class NeuronBins:
+    """Neurons sorted by the positives they hold, in bins of nearly equal size.
 
-    Neurons are sorted by the positives they hold, ties by index, and cut into
-    `MOST_BINS` bins of nearly equal size, or one per neuron where there are fewer.
+    order : int32 (m,), neurons, most positives first.
+    start : int64 (G + 1,), where groups of equally many begin in `order`, and m.
+    bins : int64 (m,), bin of each place of `order`.
     """
-    order = ranking.rank_by(truth.by_neuron.positives.astype(np.float32))
-    bins = min(MOST_BINS, truth.m)
-    return ranking.inverse(order).astype(np.int64) * bins // truth.m
+
+    order: np.ndarray
+    start: np.ndarray
+    bins: np.ndarray
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """Sum of `values` (m,) in each bin, under a random order of neurons with equally many."""
+        sizes = np.diff(self.start)
+        means = np.add.reduceat(values[self.order], self.start[:-1]) / sizes
+        return np.bincount(self.bins, weights=np.repeat(means, sizes))
 
 
-def location_rows(rows: np.ndarray, bins: np.ndarray, d: int) -> list[dict]:
-    """Where a top k lies: its share in each bin of neurons, separately for the two matrices.
+def neuron_bins(truth: FoldTruth) -> NeuronBins:
+    """Cut the neurons into `MOST_BINS` bins, or one per neuron where there are fewer."""
+    positives = truth.by_neuron.positives
+    order = ranking.rank_by(positives.astype(np.float32))
+    bins = np.arange(truth.m) * min(MOST_BINS, truth.m) // truth.m
+    return NeuronBins(order, metrics.group_starts(positives[order]), bins)
 
-    rows : (m, 2d) of `truth_rows` or `method_rows`.
+
+def location_rows(rows: np.ndarray, bins: NeuronBins, d: int) -> list[dict]:
+    """Where a set of weights lies: its share in each bin of neurons, by matrix.
+
+    rows : (m, 2d) of `positive_rows`, `truth_rows` or `method_rows`.
     """
     total = rows.sum(dtype=np.float64)
-    neurons = np.bincount(bins)
+    neurons = np.bincount(bins.bins)
     found = []
     halves = {"W_bef": rows[:, :d], "W_aft": rows[:, d:]}
     for matrix, half in halves.items():
-        counts = np.bincount(bins, weights=half.sum(axis=1, dtype=np.float64))
+        counts = bins.spread(half.sum(axis=1, dtype=np.float64))
         for i, count in enumerate(counts):
             found.append(
                 {"matrix": matrix, "bin": i, "neurons": neurons[i], "share": count / total}
@@ -124,13 +150,9 @@ def method_curve(
         gain = np.add.reduceat(side.gain[order], start[:-1], dtype=np.float64)
         positives = np.add.reduceat(side.positives[order], start[:-1], dtype=np.int64)
     return {
-        "mass": _cumulative(start, gain, ks) / _total(side),
+        "mass": _cumulative(start, gain, ks) / side.total_gain,
         "recall": _cumulative(start, positives, ks) / side.n_positives,
     }
-
-
-def _total(side: metrics.Truth) -> float:
-    return side.total_gain if side.total_gain > 0 else np.nan
 
 
 def _cumulative(start: np.ndarray, values: np.ndarray, ks: np.ndarray) -> np.ndarray:
@@ -140,7 +162,7 @@ def _cumulative(start: np.ndarray, values: np.ndarray, ks: np.ndarray) -> np.nda
 def ideal_curve(truth: FoldTruth, ks: np.ndarray) -> dict[str, np.ndarray]:
     """`method_curve` of the truth's own ranking: no method can be above it."""
     side = truth.weights
-    mass = np.cumsum(side.ideal)[ks - 1] / _total(side)
+    mass = np.cumsum(side.ideal)[ks - 1] / side.total_gain
     return {"mass": mass, "recall": np.minimum(ks / side.n_positives, 1)}
 
 

@@ -4,10 +4,11 @@ Every metric is an expectation over a random order of the items inside each
 group of equal scores (McSherry and Najork, "Computing information retrieval
 performance measures efficiently in the presence of tied scores", ECIR 2008).
 All are computed from the same small description, `TieGroups`, whether the
-items are weights, neurons, or weights that inherit their neuron's score.
+items are weights, neurons, or weights that inherit their neuron's score. Ties
+of the truth are kept as such: nothing here knows an order among equal gains.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,6 +17,7 @@ from scipy.special import digamma
 from scipy.stats import kendalltau
 
 from utils import ranking
+from utils.truth.positives import Border, find_border, tied_range
 
 
 @dataclass(frozen=True)
@@ -23,29 +25,39 @@ class Truth:
     """The ground truth at one level, shared by all methods compared with it.
 
     gain : (N,), |dW| of a weight, or its sum over a neuron's weights; >= 0.
-    position : int32 (N,), place of each item in the truth's ranking, 0 first.
     midrank2 : int32 (N,), twice the mid-rank by descending gain, in 2..2N; N < 2**30.
     ideal : float64 (N,) gains in descending order.
-    n_positives : R; the positives are the items with position < R.
+    border : where the positives end; metrics need at least one.
     stratum : int8 (N,) or None, the matrix that each item belongs to (0, 1).
     """
 
     gain: np.ndarray
-    position: np.ndarray
     midrank2: np.ndarray
     ideal: np.ndarray
-    n_positives: int
+    border: Border
     stratum: np.ndarray | None
-    _top_shares: dict[int, tuple[float, float]] = field(default_factory=dict, repr=False)
+    _top_shares: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def n_items(self) -> int:
         return len(self.gain)
 
+    @property
+    def n_positives(self) -> int:
+        """R; at most as many as were wanted (docs/definitions.md 6)."""
+        return self.border.n_positives
+
+    def are_positive(self, midrank2: np.ndarray) -> np.ndarray:
+        """Which items are positive, given their doubled mid-ranks: bool, of the same shape.
+
+        No tie lies across the border, so mid-ranks up to R are those of the first R.
+        """
+        return midrank2 <= 2 * self.n_positives
+
     @cached_property
     def positives(self) -> np.ndarray:
         """bool (N,)"""
-        return self.position < self.n_positives
+        return self.are_positive(self.midrank2)
 
     @cached_property
     def total_gain(self) -> float:
@@ -58,25 +70,47 @@ class Truth:
         return float(np.sqrt(np.dot(centred, centred)))
 
     @cached_property
-    def positive_shares(self) -> tuple[float, float]:
+    def positive_shares(self) -> np.ndarray:
         """q_m: share of positives in each matrix."""
         return self.stratum_means(self.positives)
 
     @cached_property
-    def gain_means(self) -> tuple[float, float]:
+    def gain_means(self) -> np.ndarray:
         """Mean gain in each matrix."""
         return self.stratum_means(self.gain)
 
-    def top_shares(self, k: int) -> tuple[float, float]:
-        """Share of each matrix's items that are among the truth's first k."""
+    def top_shares(self, k: int) -> np.ndarray:
+        """Expected share of each matrix's items that are among the truth's first k."""
         if k not in self._top_shares:
-            self._top_shares[k] = self.stratum_means(self.position < k)
+            self._top_shares[k] = self.expect_in_top(k, self.midrank2, self.stratum_means)
         return self._top_shares[k]
 
-    def stratum_means(self, values: np.ndarray) -> tuple[float, float]:
-        """Mean of `values` (N,) in each of the two matrices."""
-        first, second = (float(values[self.stratum == s].mean(dtype=np.float64)) for s in (0, 1))
-        return first, second
+    def expect_in_top(
+        self, k: int, midrank2: np.ndarray, count: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """How many items are expected in the truth's first k, under a random order within ties.
+
+        The group of equal gains that holds the k-th place counts in proportion.
+
+        Parameters
+        ----------
+        midrank2 : doubled mid-ranks of the items in question.
+        count : adds up a mask of these items (bool, of the same shape) as is needed; linear.
+
+        Returns
+        -------
+        What `count` returns: whole numbers where no tie lies across the k-th place.
+        """
+        start, end = tied_range(self.ideal, k)
+        of_group = start + end + 1  # the doubled mid-rank of its items
+        if end == k:
+            return count(midrank2 <= of_group)
+        share = (k - start) / (end - start)
+        return count(midrank2 < of_group) + share * count(midrank2 == of_group)
+
+    def stratum_means(self, values: np.ndarray) -> np.ndarray:
+        """Mean of `values` (N,) in each of the two matrices, float64 (2,)."""
+        return np.array([values[self.stratum == s].mean(dtype=np.float64) for s in (0, 1)])
 
 
 @dataclass(frozen=True)
@@ -88,7 +122,7 @@ class TieGroups:
     midrank2 : (G,), sum of the truth's doubled mid-ranks in each group.
     gain : (P,), sum of gains of the first P groups, which reach the largest K.
     stratum0 : (P,) items of matrix 0 in each of the first P groups, or None.
-    hits : K -> (P,), items of the truth's top K in each of the first P groups.
+    hits : K -> expected items of the truth's top K in each of the first groups, which reach K.
     """
 
     start: np.ndarray
@@ -103,15 +137,22 @@ class TieGroups:
         return int(self.start[-1])
 
 
-def make_truth(gain: np.ndarray, n_positives: int, stratum: np.ndarray | None = None) -> Truth:
-    """Describe the ground truth by its gains (N,); higher gain is a weight that changed more."""
+def make_truth(gain: np.ndarray, wanted: int, stratum: np.ndarray | None = None) -> Truth:
+    """Describe the ground truth by its gains and decide which items are positive.
+
+    Parameters
+    ----------
+    gain : float32 or float64 (N,), >= 0; higher is a weight that changed more.
+    wanted : 1 to N, the positives wanted. There are fewer where a tie lies across the
+        last one or gains are 0 (`find_border`), and maybe none: that the caller refuses.
+    """
     order = ranking.rank_by(gain)
     ideal = gain[order].astype(np.float64)
     start = group_starts(ideal)
     twice = start[:-1] + start[1:] + 1  # 2 (t + (n + 1)/2) with n = next start - t
     midrank2 = np.empty(len(gain), dtype=np.int32)
     midrank2[order] = np.repeat(twice, np.diff(start))
-    return Truth(gain, ranking.inverse(order), midrank2, ideal, n_positives, stratum)
+    return Truth(gain, midrank2, ideal, find_border(ideal, wanted), stratum)
 
 
 def group_starts(ordered: np.ndarray) -> np.ndarray:
@@ -146,7 +187,7 @@ def group_items(
     ks = sorted(set(ks))
     n_prefix = int(np.searchsorted(start, ks[-1])) if ks else 0
     head = order[: start[n_prefix]]
-    head_position = truth.position[head]
+    midrank2 = truth.midrank2[order]
 
     def per_group(values: np.ndarray, groups: int) -> np.ndarray:
         if groups == start[groups]:  # no ties: every group is one item
@@ -154,17 +195,22 @@ def group_items(
         wide = np.float64 if values.dtype.kind == "f" else np.int64
         return np.add.reduceat(values, start[:groups], dtype=wide)
 
+    def of_top(k: int) -> np.ndarray:
+        groups = int(np.searchsorted(start, k))
+        items = midrank2[: start[groups]]
+        return truth.expect_in_top(k, items, lambda mask: per_group(mask, groups))
+
     n_groups = len(start) - 1
     stratum0 = None
     if truth.stratum is not None:
         stratum0 = per_group(truth.stratum[head] == 0, n_prefix)
     return TieGroups(
         start=start,
-        positives=count_in_groups(np.flatnonzero(truth.positives[order]), start),
-        midrank2=per_group(truth.midrank2[order], n_groups),
+        positives=count_in_groups(np.flatnonzero(truth.are_positive(midrank2)), start),
+        midrank2=per_group(midrank2, n_groups),
         gain=per_group(truth.gain[head].astype(np.float64), n_prefix),
         stratum0=stratum0,
-        hits={k: per_group(head_position < k, n_prefix) for k in ks},
+        hits={k: of_top(k) for k in ks},
     )
 
 
@@ -205,7 +251,7 @@ def count_by_neuron(truth: Truth, m: int, d: int, ks: Iterable[int]) -> NeuronCo
         positives=whole(truth.positives),
         midrank2=whole(truth.midrank2),
         gain=ranking.neuron_sums(truth.gain, m, d),
-        hits={k: whole(truth.position < k) for k in sorted(set(ks))},
+        hits={k: truth.expect_in_top(k, truth.midrank2, whole) for k in sorted(set(ks))},
     )
 
 
@@ -270,22 +316,18 @@ def at_k(groups: TieGroups, truth: Truth, k: int, discount: np.ndarray) -> dict[
     precision, recall = found / k, found / r
     base = r / n
     overlap = expected_total(groups.start, groups.hits[k], k) / k
-    ideal_gain = truth.ideal[:k]
-    ideal_dcg = float(np.sum(ideal_gain * np.diff(discount[: k + 1])))
+    by_matrix = stratified_precision(groups, truth, k)
+    ideal_dcg = float(np.sum(truth.ideal[:k] * np.diff(discount[: k + 1])))
     return {
         "precision": precision,
         "recall": recall,
         "f1": 2 * found / (k + r),
         "overlap": overlap,
         "lift": precision / base,
-        "lift_stratified": _ratio(precision, stratified_precision(groups, truth, k)),
-        "ndcg": _ratio(expected_dcg(groups.start, groups.gain, k, discount), ideal_dcg),
-        "mass": _ratio(expected_total(groups.start, groups.gain, k), truth.total_gain),
+        "lift_stratified": precision / by_matrix if by_matrix > 0 else float("nan"),
+        "ndcg": expected_dcg(groups.start, groups.gain, k, discount) / ideal_dcg,
+        "mass": expected_total(groups.start, groups.gain, k) / truth.total_gain,
     }
-
-
-def _ratio(value: float, base: float) -> float:
-    return value / base if base > 0 else float("nan")
 
 
 def strata_counts(groups: TieGroups, k: int) -> tuple[float, float]:

@@ -9,7 +9,6 @@ from utils.judge import metrics
 def random_at_k(truth: metrics.Truth, k: int, discount: np.ndarray) -> dict[str, float]:
     """Expectation of `metrics.at_k` under a uniformly random ranking."""
     n, r = truth.n_items, truth.n_positives
-    total = truth.total_gain
     ideal_dcg = float(np.sum(truth.ideal[:k] * np.diff(discount[: k + 1])))
     return {
         "precision": r / n,
@@ -18,8 +17,8 @@ def random_at_k(truth: metrics.Truth, k: int, discount: np.ndarray) -> dict[str,
         "overlap": k / n,
         "lift": 1.0,
         "lift_stratified": 1.0 if truth.stratum is not None else float("nan"),
-        "ndcg": total / n * discount[k] / ideal_dcg if ideal_dcg > 0 else float("nan"),
-        "mass": k / n if total > 0 else float("nan"),
+        "ndcg": truth.total_gain / n * discount[k] / ideal_dcg,
+        "mass": k / n,
     }
 
 
@@ -66,6 +65,6 @@ def stratified_at_k(
         "overlap": sum(c * q for c, q in zip(counts, overlap_shares, strict=True)) / k,
         "lift": precision / (r / n),
         "lift_stratified": 1.0,
-        "ndcg": dcg / ideal_dcg if ideal_dcg > 0 else float("nan"),
-        "mass": found_gain / truth.total_gain if truth.total_gain > 0 else float("nan"),
+        "ndcg": dcg / ideal_dcg,
+        "mass": found_gain / truth.total_gain,
     }

@@ -12,6 +12,7 @@ from utils.judge.sources import ORACLE, RANDOM, TRUTH_STEP
 from utils.model.inputs import Inputs
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
+from utils.truth import positives
 
 
 def write_random(job: Job, inputs: Inputs) -> None:
@@ -47,7 +48,7 @@ def write_oracle(job: Job, inputs: Inputs, read: Callable[[], FoldTruth]) -> Non
         f"{ALL}/{NEURON}/{ORACLE}",
         inputs=[(paths.abs_diff, TRUTH_STEP)],
         constants=["POSITIVE_PERCENT"],
-        code=[comparison, metrics, ranking],
+        code=[comparison, metrics, positives, ranking],
     )
     if task.done:
         return

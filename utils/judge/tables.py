@@ -35,11 +35,11 @@ from utils.run import storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
 from utils.run.task import Task
-from utils.truth import change
+from utils.truth import positives
 
 # Rankings compared at once: each takes some 300 MiB at ViT-Base size.
 MOST_THREADS = 4
-CODE: tuple[ModuleType, ...] = (comparison, details, metrics, nulls, ranking)
+CODE: tuple[ModuleType, ...] = (comparison, details, metrics, nulls, positives, ranking)
 
 
 def require_rankings(job: Job) -> None:
@@ -59,12 +59,18 @@ def find_sources(job: Job, inputs: Inputs) -> tuple[list[str], list[Source]]:
 
 
 def read_truth(job: Job, inputs: Inputs, ns: list[int]) -> FoldTruth:
+    """The truth of the fold; says where ties leave fewer positives than wanted.
+
+    Raises
+    ------
+    UserError : the file is not what step 1 wrote, or no item of a level is positive.
+    """
     paths = job.paths
     remedy = storage.run_again(TRUTH_STEP)
     size = ranking.n_weights(inputs.m, inputs.d)
     abs_diff = storage.load_array(paths.abs_diff, (np.float32,), (size,), remedy)
     storage.require_finite(abs_diff, paths.abs_diff, remedy)
-    return comparison.prepare_truth(
+    truth = comparison.prepare_truth(
         np.asarray(abs_diff),
         inputs.m,
         inputs.d,
@@ -72,6 +78,11 @@ def read_truth(job: Job, inputs: Inputs, ns: list[int]) -> FoldTruth:
         job.constants["POSITIVE_PERCENT"],
         ns,
     )
+    positives.require_positives(truth.borders, str(paths.abs_diff))
+    for items, border in truth.borders.items():
+        if line := border.shortfall(items):
+            job.log.warning("%s: %s", paths.abs_diff.name, line)
+    return truth
 
 
 def evaluate_fold(job: Job, inputs: Inputs) -> None:
@@ -97,7 +108,7 @@ def evaluate_fold(job: Job, inputs: Inputs) -> None:
         ],
         constants=["POSITIVE_PERCENT", "K_PERCENTS", "WITH_KENDALL", "SEED"],
         parameters={"budgets": ns},
-        code=(*CODE, change, evaluate_source, random_rows, finish),
+        code=(*CODE, evaluate_source, random_rows, finish),
     )
     read = cache(lambda: read_truth(job, inputs, ns))
     oracle = Source(
@@ -177,16 +188,17 @@ def write_permutations(
         truth = read()
         draws = job.constants["PERMUTATION_DRAWS"]
         relabellings = permutation.draw_relabellings(truth.m, draws, job.seed)
-        positives = truth.weights.n_positives
-        percent = f"{job.constants['POSITIVE_PERCENT']:g}%"
-        tops = {percent: positives}
-        tops |= {f"n{n}": ranking.weight_budget(n, truth.weights.n_items) for n in ns}
+        percent = job.constants["POSITIVE_PERCENT"]
+        n_weights = truth.weights.n_items
+        whole = f"{percent:g}%"
+        tops = {whole: ranking.share_of(percent, n_weights)}
+        tops |= {f"n{n}": ranking.weight_budget(n, n_weights) for n in ns}
+        theirs = {k: details.truth_rows(truth, k) for k in set(tops.values())}
         bins = details.neuron_bins(truth)
         head = {"ds": paths.ds, "fold": paths.fold, "setting": ALL}
-        of_truth = details.truth_rows(truth, positives)
         located = [
             head | {"level": WEIGHT, "method": details.TRUTH} | row
-            for row in details.location_rows(of_truth, bins, truth.d)
+            for row in details.location_rows(details.positive_rows(truth), bins, truth.d)
         ]
         tested = []
         for source in tqdm(sources, desc="permutation test", unit="ranking"):
@@ -194,10 +206,9 @@ def write_permutations(
             row = head | {"level": details.shown_level(source.level), "method": shown_name(source)}
             for top, k in tops.items():
                 mine = details.method_rows(scores, source.level, truth, k)
-                theirs = of_truth if k == positives else details.truth_rows(truth, k)
-                test = details.permutation_row(mine, theirs, k, relabellings)
+                test = details.permutation_row(mine, theirs[k], k, relabellings)
                 tested.append(row | {"top": top} | test)
-                if top == percent:
+                if top == whole:
                     where = details.location_rows(mine, bins, truth.d)
                     located += [row | place for place in where]
         table = pd.DataFrame(tested, columns=details.PERMUTATION_COLUMNS)

@@ -29,7 +29,9 @@ def write(
     summarised = across_folds.summary_table(tables, metrics, constants["N_FOLDS"])
     times = across_folds.times_table(tables.times, tables.folds)
     settings = across_folds.settings_table(tables, primary)
+    percent = constants["POSITIVE_PERCENT"]
     said = notes.of(tables, metrics, constants["N_FOLDS"])
+    said += notes.fewer_positives(tables.scores, percent)
     task.save_table(paths.table("summary"), summarised)
     task.save_table(paths.table("comparisons"), compared)
     task.save_table(paths.table("times"), times)
@@ -46,7 +48,6 @@ def write(
     task.save_bytes(
         paths.latex, latex.document(tables, summarised, compared, seconds, metrics, said).encode()
     )
-    percent = constants["POSITIVE_PERCENT"]
     drawn = {}
     for name, width, figure in catalogue.every_figure(
         tables, summarised, seconds, primary, percent

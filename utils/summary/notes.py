@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from utils.judge.comparison import LIFTED
+from utils import ranking
+from utils.judge.comparison import LIFTED, NEURON, WEIGHT
 from utils.summary import statistics
 from utils.summary.fold_tables import FoldTables
 
@@ -18,7 +19,8 @@ COLUMNS = {
     "'(n=..)' marks scores that were made for one neuron budget",
     "n": "neuron budget, where the timed work depends on it",
     "n_items": "weights or neurons ranked (N)",
-    "n_positives": "items in the top 1% of |W(M2) - W(M1)| (R)",
+    "n_positives": "positives (R): the top 1% by |W(M2) - W(M1)|, fewer where gains are 0 or tie "
+    "across the border",
     "metric": "name@K: of the first K items; K in percent of all items, or n: the budget "
     "(8n^2 weights, n neurons)",
     "precision": "share of the first K items that are positives",
@@ -94,6 +96,23 @@ def absence(scores: pd.DataFrame, level: str, method: str, folds: list[int]) -> 
         f"{method} ({level}) has no file in fold {missing}: its values are those of the other "
         "folds, and it is compared there."
     )
+
+
+def fewer_positives(scores: pd.DataFrame, percent: float) -> list[str]:
+    """Where ties of the truth left fewer positives than the top `percent`."""
+    counts = scores[["fold", "level", "n_items", "n_positives"]].drop_duplicates()
+    few = []
+    for level, items in [(WEIGHT, "weights"), (NEURON, "neurons")]:
+        for row in counts[counts["level"] == level].itertuples():
+            wanted = ranking.share_of(percent, int(row.n_items))
+            if row.n_positives < wanted:
+                few.append(f"{row.n_positives:,} of {wanted:,} {items} in fold {row.fold}")
+    if not few:
+        return []
+    return [
+        f"Fewer positives than the top {percent:g}%: {', '.join(few)}. Others did not change, or "
+        "tie across the border; lift and recall are those of the positives there are."
+    ]
 
 
 def of(tables: FoldTables, metrics: list[str], n_folds: int) -> list[str]:

@@ -37,7 +37,7 @@ CONSTANTS = [
 OF_FOLDS = "provenance of the folds"
 # The modules that decide the summary's content, by name: they are imported when it is made.
 CODE = (
-    "run.pictures", "summary.across_folds", "summary.bootstrap", "summary.files",
+    "ranking", "run.pictures", "summary.across_folds", "summary.bootstrap", "summary.files",
     "summary.fold_tables", "summary.latex", "summary.notes", "summary.statistics",
     "summary.summarise", "summary.workbook",
     "summary.figures.catalogue", "summary.figures.critical_difference",

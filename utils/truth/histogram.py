@@ -7,11 +7,12 @@ from matplotlib.figure import Figure
 from utils.run.pictures import SKY, STYLE, VERMILION
 
 
-def change_histogram(abs_diff: np.ndarray, threshold: float, percent: float, title: str) -> Figure:
+def change_histogram(abs_diff: np.ndarray, threshold: float, top: str, title: str) -> Figure:
     """How |W(M2) - W(M1)| is spread over the weights, on two logarithmic axes.
 
     abs_diff : float32 (N,)
     threshold : the smallest |dW| among the positives, drawn as a line.
+    top : how many they are, in words.
     """
     moved = abs_diff[abs_diff > 0]
     low, high = np.log10(moved.min()), np.log10(moved.max())
@@ -24,7 +25,7 @@ def change_histogram(abs_diff: np.ndarray, threshold: float, percent: float, tit
         axes.hist(moved, bins=edges, color=SKY, edgecolor="none")
         axes.axvline(threshold, color=VERMILION, linewidth=1.2)
         axes.text(
-            threshold, 0.97, f" top {percent:g}%\n ≥ {threshold:.2g}",
+            threshold, 0.97, f" {top}\n ≥ {threshold:.2g}",
             color=VERMILION, transform=axes.get_xaxis_transform(), va="top",
         )  # fmt: skip
         axes.set(

@@ -25,15 +25,15 @@ from utils.summary.fold_tables import FoldTables, seconds_of
 CAPTIONS = {
     "metrics_at_k": "Precision, recall, F1 and overlap among the first K% of the weights, settings "
     "averaged inside a fold. " + SPREAD + "fold; dashed: the expectation of a random ranking. "
-    + LIFTED_STAR + "Positives: the top {percent}% of |W(M2) - W(M1)|.",
+    + LIFTED_STAR + "Positives: the top {percent}% by |W(M2) - W(M1)|, as far as ties allow.",
     "cumulative_gain": "Cumulative gain in the setting 'all'. Left: share of the total "
     "|W(M2) - W(M1)| inside the first weights of a ranking. Right: the same divided by the share "
     "of a random ranking; the ideal ranking leaves the panel. " + SPREAD + "fold. " + LIFTED_STAR,
     "settings": "{metric} by method and misclassification setting, mean over folds (descriptive: "
     "settings of a fold share the model and the truth, and a setting is about other classes in "
     "each fold). White: chance. Grey: one ranking for all settings, or no value. " + LIFTED_STAR,
-    "locations": "Where the top {percent}% of the ground truth and of each method lie in the "
-    "setting 'all', among neurons sorted by the truth's top weights in them; mean over folds. "
+    "locations": "Where the positives and the top {percent}% of each method lie in the setting "
+    "'all', among neurons sorted by the positives in them; mean over folds. "
     "Density 1: as many as if they were spread evenly over both matrices. " + LIFTED_STAR,
     "time": "{metric} against seconds per fold, all settings together. " + SPREAD + "fold. Filled: "
     "weight-level methods; hollow: neuron-level methods, lifted to weights (*).",
