@@ -10,8 +10,11 @@ from utils.errors import UserError
 from utils.model import checkpoints, replays
 from utils.model.inputs import M1_FFN, M2_FFN, Inputs, open_inputs, replay_ffn
 from utils.run import cli, pictures
+from utils.run.paths import FoldPaths
 from utils.run.stopwatch import Stopwatch
-from utils.truth import change, histogram, pooled
+from utils.run.task import Task
+from utils.truth import change, histogram, pooled, positives
+from utils.truth.positives import Border
 
 STEP = 1
 
@@ -26,36 +29,13 @@ def work(job: cli.Job) -> dict[str, float]:
         "ground_truth",
         inputs=[M1_FFN, M2_FFN],
         constants=["POSITIVE_PERCENT"],
-        code=[change, ranking, pictures, checkpoints],
+        code=[change, positives, histogram, ranking, pictures, checkpoints],
     )
     if task.done:
         job.log.info("ground_truth/ is up to date: kept")
     else:
         with task:
-            watch = Stopwatch()
-            w_m1, w_m2 = read_pair(inputs)
-            abs_diff = np.abs(w_m2 - w_m1)
-            if not abs_diff.any():
-                raise UserError(
-                    f"{inputs.pair.m1.name} and {inputs.pair.m2.name} in {paths.training} have the "
-                    "same FFN weights: there is no ground truth; give two different epochs"
-                )
-            order = ranking.rank_by(abs_diff)
-            task.time("ground_truth", watch.seconds)
-            task.save_array(paths.abs_diff, abs_diff)
-            task.save_array(paths.truth_ranking, order)
-            percent = job.constants["POSITIVE_PERCENT"]
-            n_top = ranking.share_of(percent, len(order))
-            task.save_table(
-                paths.truth_summary,
-                change.summary_table(abs_diff, order, n_top, inputs.m, inputs.d),
-            )
-            figure = histogram.change_histogram(
-                abs_diff, abs_diff[order[n_top - 1]], percent, paths.name
-            )
-            for path in pictures.save_figure(figure, paths.truth_histogram):
-                task.add_output(path)
-            job.log.info("wrote %s", paths.abs_diff.parent)
+            write_truth(job, inputs, task)
     for n in ns:
         write_top(job, inputs, n)
     write_pooled(job, inputs)
@@ -68,6 +48,49 @@ def read_pair(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     """The ranked weights of M1 and of M2 in canonical order, each float32 (N,)."""
     first, second = (checkpoints.read_ffn(folder) for folder in (inputs.pair.m1, inputs.pair.m2))
     return ranking.flatten(*first), ranking.flatten(*second)
+
+
+def write_truth(job: cli.Job, inputs: Inputs, task: Task) -> None:
+    paths, percent = job.paths, job.constants["POSITIVE_PERCENT"]
+    watch = Stopwatch()
+    w_m1, w_m2 = read_pair(inputs)
+    abs_diff = np.abs(w_m2 - w_m1)
+    order = ranking.rank_by(abs_diff)
+    seconds = watch.seconds
+    borders = change.change_borders(abs_diff, order, percent, inputs.m, inputs.d)
+    refuse_without_truth(inputs, paths, abs_diff, borders)
+    names = inputs.pair.m1.name, inputs.pair.m2.name
+    job.log.info(
+        "%s of %s FFN weights did not change from %s to %s",
+        f"{np.count_nonzero(abs_diff == 0):,}", f"{len(order):,}", *names,
+    )  # fmt: skip
+    for line in change.remarks(dict(zip(names, (w_m1, w_m2), strict=True)), borders):
+        job.log.warning(line)
+    task.time("ground_truth", seconds)
+    task.save_array(paths.abs_diff, abs_diff)
+    task.save_array(paths.truth_ranking, order)
+    table = change.summary_table(abs_diff, order, borders, inputs.m, inputs.d)
+    task.save_table(paths.truth_summary, table)
+    weights = borders["weights"]
+    full = weights.n_positives == weights.wanted
+    top = f"top {percent:g}%" if full else f"{weights.n_positives:,} positives"
+    threshold = abs_diff[order[weights.n_positives - 1]]
+    figure = histogram.change_histogram(abs_diff, threshold, top, paths.name)
+    for path in pictures.save_figure(figure, paths.truth_histogram):
+        task.add_output(path)
+    job.log.info("wrote %s", paths.abs_diff.parent)
+
+
+def refuse_without_truth(
+    inputs: Inputs, paths: FoldPaths, abs_diff: np.ndarray, borders: dict[str, Border]
+) -> None:
+    names = f"{inputs.pair.m1.name} and {inputs.pair.m2.name} in {paths.training}"
+    if not abs_diff.any():
+        raise UserError(
+            f"{names} have the same FFN weights: there is no ground truth; "
+            "give two different epochs"
+        )
+    positives.require_positives(borders, f"|W(M2) - W(M1)| of {names}")
 
 
 def write_top(job: cli.Job, inputs: Inputs, n: int) -> None:
@@ -87,6 +110,8 @@ def write_top(job: cli.Job, inputs: Inputs, n: int) -> None:
         task.time("ground_truth", watch.seconds, n=n)
         task.save_table(paths.truth_top(n), table)
         job.log.info("wrote %s", paths.truth_top(n))
+        if unchanged := np.count_nonzero(table["abs_diff"] == 0):
+            job.log.warning("its last %s weights did not change", f"{unchanged:,}")
 
 
 def write_pooled(job: cli.Job, inputs: Inputs) -> None:
@@ -138,7 +163,8 @@ def usable_replays(job: cli.Job, inputs: Inputs) -> dict[int, Path]:
 def show(finished: list[tuple[cli.Job, dict[str, float]]]) -> None:
     columns = {
         "n_weights": "weights",
-        "n_top": "top",
+        "unchanged_weights": "unchanged",
+        "n_positives": "positives",
         "threshold_abs_diff": "threshold",
         "share_of_top_in_W_bef": "in W_bef",
         "neurons_with_a_top_weight": "neurons",
@@ -148,7 +174,7 @@ def show(finished: list[tuple[cli.Job, dict[str, float]]]) -> None:
         {"fold": job.paths.fold, **{label: value[key] for key, label in columns.items()}}
         for job, value in finished
     ]
-    whole = dict.fromkeys(["weights", "top", "neurons"], int)
+    whole = dict.fromkeys(["weights", "unchanged", "positives", "neurons"], int)
     print(pd.DataFrame(rows).astype(whole).to_string(index=False, float_format="{:.3g}".format))
 
 

@@ -117,7 +117,7 @@ def test_the_short_table_is_sorted_and_complete(jobs, patched):
 
 
 def test_the_unit_is_the_fold(jobs, summarised):
-    raw = pd.concat([pd.read_csv(job.paths.scores_table) for job in jobs])
+    raw = pd.concat([pd.read_csv(job.paths.judged("scores")) for job in jobs])
     raw = raw[raw["n"].isna() & (raw["method"] == "A") & (raw["level"] == "weight")]
     means = np.array([raw.loc[raw["fold"] == k, "ndcg@1%"].mean() for k in range(4)])
     found = row(summarised, metric="ndcg@1%", method="A")
@@ -246,7 +246,7 @@ def test_several_budgets_are_compared_at_equal_k(tmp_path):
     metrics = ("lift@5%", "precision@n")
     args = given.arguments(n=[4, 2])
     jobs = [given.evaluate(tmp_path, 0, args, COMPARED_METRICS=metrics)]
-    scores = pd.read_csv(jobs[0].paths.scores_table)
+    scores = pd.read_csv(jobs[0].paths.judged("scores"))
     assert scores.loc[scores["n"].isna(), "precision@n"].isna().all()
     tables = fold_tables.load([job.paths for job in jobs])
     spread = fold_tables.spread_budgets(metrics, tables.scores.columns)
@@ -463,15 +463,15 @@ def test_a_broken_time_table_names_the_step(tmp_path, content, said):
 def test_a_lost_table_names_the_step(jobs, patched, tmp_path):
     shutil.copytree(jobs[0].paths.root, tmp_path, dirs_exist_ok=True)
     job = given.job_of(tmp_path, 0)
-    job.paths.curves_table.unlink()
+    job.paths.judged("curves").unlink()
     with pytest.raises(UserError, match=r"curves.csv does not exist; run exp-fl-5-7.py first"):
         summarise.summarise([job], False)
     given.evaluate(tmp_path, 0)
-    assert job.paths.curves_table.is_file()
+    assert job.paths.judged("curves").is_file()
 
 
 def test_a_file_name_that_looks_like_a_formula_is_itself_again(jobs, tables):
-    text = jobs[0].paths.scores_table.read_text()
+    text = jobs[0].paths.judged("scores").read_text()
     assert "'=H_1%" in text
     assert "=H_1%" in set(tables.scores["method"])
 

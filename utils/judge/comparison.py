@@ -26,7 +26,10 @@ WHOLE = (
 KEYS = ("ds", "fold", "setting", "level", "method", "n", "n_items", "n_positives")
 BUDGET = "n"
 RANDOM_EXPECTED, RANDOM_SAMPLED = "random (expected)", "random (sampled)"
-ORACLE = "neuron oracle"
+# They know the training and are no methods: no family of tests holds them.
+ORACLE, CEILING = "neuron oracle", "replays (ceiling)"
+OPTIMIZER_STEP, CONTROL = "optimizer step", "|change| x other gradient"
+REFERENCES = (CEILING, ORACLE, OPTIMIZER_STEP, CONTROL)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,12 @@ class FoldTruth:
         """Where the positives end at either level."""
         return {"weights": self.weights.border, "neurons": self.neurons.border}
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The levels at which anything is positive."""
+        levels = (WEIGHT, NEURON, LIFTED)
+        return tuple(level for level in levels if self.truth(level).n_positives)
+
     def truth(self, level: str) -> metrics.Truth:
         return self.neurons if level == NEURON else self.weights
 
@@ -62,21 +71,28 @@ class FoldTruth:
 
 
 def prepare_truth(
-    abs_diff: np.ndarray,
+    values: np.ndarray,
     m: int,
     d: int,
     percents: tuple[float, ...],
     positive_percent: float,
     ns: Iterable[int],
 ) -> FoldTruth:
-    """Describe |W(M2) - W(M1)|, float32 (N,), once for all methods of a fold.
+    """Describe one truth once for all methods that are compared with it.
 
+    Parameters
+    ----------
+    values : float32 (N,), such as |W(M2) - W(M1)| or a signed repair credit. The
+        gain of a weight is its value where above 0, that of a neuron the sum of
+        the values of its 2d weights where above 0.
     ns : the neuron budgets that will be asked for.
     """
-    n_weights = len(abs_diff)
+    n_weights = len(values)
     stratum = np.repeat(np.array([0, 1], dtype=np.int8), m * d)
-    weights = metrics.make_truth(abs_diff, ranking.share_of(positive_percent, n_weights), stratum)
-    by_sum = ranking.neuron_sums(abs_diff, m, d)
+    weights = metrics.make_truth(
+        np.maximum(values, 0), ranking.share_of(positive_percent, n_weights), stratum
+    )
+    by_sum = np.maximum(ranking.neuron_sums(values, m, d), 0)
     neurons = metrics.make_truth(by_sum, ranking.share_of(positive_percent, m))
     ks = {ranking.share_of(percent, n_weights) for percent in percents}
     ks |= {ranking.weight_budget(n, n_weights) for n in ns}

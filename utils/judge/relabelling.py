@@ -85,16 +85,19 @@ def overlap_matrix(
 
     pairs : a method's membership in each setting, and the truth's positives there.
     """
-    total, count = None, 0
-    for member, positives in pairs:
-        scale = n_weights / (k * positives.count)
-        if member.shape[1] == 1:  # a neuron's score given to its weights: C has rank one
-            part = np.multiply.outer(member.toarray()[:, 0] * scale, positives.per_neuron)
-        else:
-            part = (member @ (positives.rows.T * scale)).toarray()  # (m, 2d) x (2d, m)
-        total = part if total is None else np.add(total, part, out=total)
-        count += 1
-    return total / count
+    pairs = list(pairs)
+    scaled = [n_weights / (k * positives.count * len(pairs)) for _, positives in pairs]
+    if pairs[0][0].shape[1] == 1:  # a neuron's score given to its weights: rank one each
+        members = np.concatenate([member.toarray() for member, _ in pairs], axis=1)  # (m, S)
+        counts = [s * p.per_neuron for s, (_, p) in zip(scaled, pairs, strict=True)]
+        return members @ np.stack(counts)  # (m, S) x (S, m)
+    sums: dict[int, tuple[sparse.csr_array, Positives]] = {}
+    for scale, (member, positives) in zip(scaled, pairs, strict=True):
+        before = sums.get(id(positives))
+        part = member * scale
+        sums[id(positives)] = (part if before is None else before[0] + part, positives)
+    products = [member @ positives.rows.T for member, positives in sums.values()]
+    return sum(products[1:], products[0]).toarray()  # (m, 2d) x (2d, m)
 
 
 def relabel(overlaps: np.ndarray, relabellings: np.ndarray) -> Relabelled:

@@ -35,8 +35,11 @@ def evaluate_source(
     }
     rows, stratified = [], []
     for level in source.levels:
+        if level not in truth.levels:
+            continue
         found = make[level]()
         row = {"setting": source.setting, "level": level, "method": source.method}
+        row |= sizes(truth, level)
         if source.n is None:
             values = comparison.compare(found, truth, level, only(ns))
             if kendall and level != NEURON:
@@ -54,6 +57,12 @@ def evaluate_source(
                 limit = cut_size(level, n, truth)
                 rows.append(row | {"n": n} | comparison.compare(found, truth, level, n, limit))
     return rows, stratified
+
+
+def sizes(truth: FoldTruth, level: str) -> dict[str, int]:
+    """The columns that say what was compared."""
+    side = truth.truth(level)
+    return {"n_items": side.n_items, "n_positives": side.n_positives}
 
 
 def only(ns: list[int]) -> int | None:
@@ -79,13 +88,15 @@ def cut_size(level: str, n: int, truth: FoldTruth) -> int:
 
 
 def random_rows(job: Job, truth: FoldTruth, settings: list[str], ns: list[int]) -> list[dict]:
-    """The two random rows at each level, under every setting.
+    """The two random rows at each level, under each of `settings`, which share the truth.
 
-    They do not depend on the setting: each setting shows the fold's one sample.
-    With several budgets there are rows for each, as of the methods.
+    Each setting shows the fold's one sample. With several budgets there are
+    rows for each, as of the methods.
     """
     rows = []
     for level in (NEURON, WEIGHT):
+        if level not in truth.levels:
+            continue
         source = Source(ALL, level, RANDOM, job.paths.score(ALL, level, RANDOM), None, STEP)
         found, _ = evaluate_source(source, truth, ns, job.constants["WITH_KENDALL"])
         sampled = [row for row in found if row["level"] == level]
@@ -97,23 +108,17 @@ def random_rows(job: Job, truth: FoldTruth, settings: list[str], ns: list[int]) 
             expected.append({"n": n} | cut)
         shown = 1 if len(ns) == 1 else 1 + len(ns)
         for setting in settings:
-            head = {"setting": setting, "level": level}
+            head = {"setting": setting, "level": level, **sizes(truth, level)}
             for one, other in zip(expected[:shown], sampled[:shown], strict=True):
                 rows.append(one | head | {"method": comparison.RANDOM_EXPECTED})
                 rows.append(other | head | {"method": comparison.RANDOM_SAMPLED})
     return rows
 
 
-def finish(job: Job, truth: FoldTruth, rows: list[dict], settings: list[str]) -> pd.DataFrame:
-    """Add the columns that say what was compared; sort by setting, then as evaluated."""
+def finish(job: Job, rows: list[dict], settings: list[str]) -> pd.DataFrame:
+    """The rows as a table, sorted by setting, then as evaluated."""
     for row in rows:
-        side = truth.truth(row["level"])
-        row |= {
-            "ds": job.paths.ds,
-            "fold": job.paths.fold,
-            "n_items": side.n_items,
-            "n_positives": side.n_positives,
-        }
+        row |= {"ds": job.paths.ds, "fold": job.paths.fold}
     table = comparison.scores_table(rows, job.constants["K_PERCENTS"])
     place = {setting: i for i, setting in enumerate(settings)}
     return table.sort_values(

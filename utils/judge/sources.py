@@ -1,7 +1,7 @@
 """Which score files a fold has, ours and the user's, and reading them."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ TRUTH_STEP = 1
 RANDOM, ORACLE = "random", "oracle"
 # Names of rows that are no files; a user's file of that name could not be told from them.
 RESERVED = (
-    RANDOM, comparison.RANDOM_EXPECTED, comparison.RANDOM_SAMPLED, comparison.ORACLE,
+    RANDOM, comparison.RANDOM_EXPECTED, comparison.RANDOM_SAMPLED, *comparison.REFERENCES,
     details.IDEAL, details.TRUTH,
 )  # fmt: skip
 
@@ -34,31 +34,42 @@ class Source:
 
     step : the step that makes them, None for a user's file.
     n : None, or the budget of scores that depend on it.
+    values : of a reference that is no file: how its scores come from the truth.
+    made_from : the files behind a reference, with their steps.
     """
 
     setting: str
     level: str
     method: str
-    score: Path
+    score: Path | None
     order: Path | None
     step: int | None
     n: int | None = None
+    values: Callable[[FoldTruth], np.ndarray] | None = None
+    made_from: tuple[tuple[Path, int], ...] = ()
+
+    @property
+    def is_reference(self) -> bool:
+        return self.method in comparison.REFERENCES
 
     @property
     def levels(self) -> tuple[str, ...]:
         """Where it is compared; the oracle, made of positives, is a ceiling among weights only."""
         if self.level == WEIGHT:
             return (WEIGHT,)
-        return (LIFTED,) if self.step == STEP and self.method == ORACLE else (NEURON, LIFTED)
+        return (LIFTED,) if self.is_reference else (NEURON, LIFTED)
 
     @property
     def has_cut(self) -> bool:
         """A method whose scores depend on n has its rows with n from those scores."""
         method = METHODS.get((self.level, self.method))
-        return self.n is not None or method is None or method.with_budget is None
+        mixed = method is not None and method.with_budget is not None
+        return self.n is not None or not (mixed or self.is_reference)
 
     @property
     def inputs(self) -> list[Path | tuple[Path, int]]:
+        if self.values is not None:
+            return list(self.made_from)
         if self.step is None:
             return [self.score]
         paths = [self.score] if self.order is None else [self.score, self.order]
@@ -115,11 +126,18 @@ def is_ours(level: str, name: str, setting: str) -> bool:
 
 
 def read_scores(source: Source, truth: FoldTruth) -> np.ndarray:
-    """Scores of a method, checked: length, dtype, no NaN or infinite value."""
+    """Scores of a ranking, checked: length, dtype, no NaN or infinite value."""
+    if source.values is not None:
+        return source.values(truth)
+    return read_file(source, truth.m, truth.weights.n_items)
+
+
+def read_file(source: Source, m: int, n_weights: int) -> np.ndarray:
+    """`read_scores` of a ranking that is a file, for m neurons or `n_weights` weights."""
     remedy = (
         f"run exp-fl-5-{source.step}.py again" if source.step else "save it again, or take it away"
     )
-    size = truth.m if source.level == NEURON else len(truth.weights.gain)
+    size = m if source.level == NEURON else n_weights
     scores = storage.load_array(source.score, (np.float32, np.float64), (size,), remedy)
     return storage.require_finite(np.asarray(scores), source.score, remedy)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from utils.constants import PROFILES
 from utils.errors import UserError
 from utils.model import checkpoints
+from utils.model.optimizer_state import hash_optimizer
 from utils.model.replays import find_replays
 from utils.run import hashing
 from utils.run.cli import Job
@@ -14,6 +15,7 @@ from utils.run.ledger import Ledger
 
 M1_FFN, M2_FFN = "FFN of M1", "FFN of M2"
 M1 = "checkpoint M1"
+OPTIMIZER = "optimizer state of M1"
 REPAIR, TEST = "repair split", "test split"
 SPLITS = {REPAIR: "repair", TEST: "test"}
 
@@ -67,6 +69,7 @@ def open_inputs(job: Job) -> Inputs:
             M2_FFN: lambda hashes: checkpoints.hash_ffn(pair.m2, hashes),
             M1: lambda hashes: checkpoints.hash_checkpoint(pair.m1, hashes),
             **{name: partial(hash_split, split=split) for name, split in SPLITS.items()},
+            OPTIMIZER: lambda hashes: hash_optimizer(pair.m1, hashes),
             **{replay_ffn(r): partial(_hash_ffn, folder) for r, folder in replayed.items()},
         },
         job.args.force,

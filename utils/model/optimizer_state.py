@@ -13,6 +13,7 @@ import numpy as np
 from utils import ranking
 from utils.errors import UserError
 from utils.model import checkpoints
+from utils.run.hashing import HashCache, hash_bytes
 
 OPTIMIZER_FILE = "optimizer.pt"
 NORMS = ("layernorm", "layer_norm", "norm")
@@ -52,6 +53,12 @@ def adam_step(checkpoint: Path) -> np.ndarray:
     if not np.isfinite(step).all():
         raise UserError(f"{path} has NaN or infinite moments; copy it again, or take it away")
     return step
+
+
+def hash_optimizer(checkpoint: Path, hashes: HashCache) -> str:
+    """Content hash of the state and of the config that says whose it is."""
+    files = [checkpoint / OPTIMIZER_FILE, checkpoint / "config.json"]
+    return hash_bytes(*(hashes.get(file).encode() for file in files))
 
 
 def load_state(path: Path) -> dict[str, Any]:

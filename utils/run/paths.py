@@ -72,26 +72,21 @@ class FoldPaths:
     def times(self, step: int) -> Path:
         return self.results / f"exp-fl-5-{step}_time.csv"
 
-    @property
-    def scores_table(self) -> Path:
-        return self.results / "exp-fl-5-7_scores.csv"
+    def judged(self, kind: str, truth: str = "change") -> Path:
+        """A table of step 7 about one truth.
 
-    # Made by step 7 for the summary across folds
-    @property
-    def stratified_table(self) -> Path:
-        return self.results / "exp-fl-5-7_stratified.csv"
+        `kind` is "scores", or one of those made for the summary: "stratified",
+        "permutation", "locations", "curves", "relabelled".
+        """
+        return self.results / f"exp-fl-5-7_{kind}{_of_truth(truth)}.csv"
 
-    @property
-    def permutation_table(self) -> Path:
-        return self.results / "exp-fl-5-7_permutation.csv"
-
-    @property
-    def locations_table(self) -> Path:
-        return self.results / "exp-fl-5-7_locations.csv"
+    def relabelled_lifts(self, truth: str) -> Path:
+        """Lift of each row of the table "relabelled" under every relabelling of the neurons."""
+        return self.results / f"exp-fl-5-7_relabelled{_of_truth(truth)}.npy"
 
     @property
-    def curves_table(self) -> Path:
-        return self.results / "exp-fl-5-7_curves.csv"
+    def specificity(self) -> Path:
+        return self.results / "exp-fl-5-7_specificity.csv"
 
     # ground_truth/
     @property
@@ -124,6 +119,11 @@ class FoldPaths:
     def agreement(self) -> Path:
         """How far M2 and its replays agree about which weights changed."""
         return self.results / "ground_truth" / "agreement.csv"
+
+    @property
+    def optimizer_step(self) -> Path:
+        """What M1's optimizer would do next to each weight: a reference, no method."""
+        return self.results / "ground_truth" / "optimizer_step.npy"
 
     @property
     def repair_table(self) -> Path:
@@ -196,6 +196,10 @@ class FoldPaths:
 
     def user_scores(self, setting: str) -> list[Path]:
         return sorted(self.setting(setting).glob("*_score.npy"))
+
+
+def _of_truth(truth: str) -> str:
+    return "" if truth == "change" else f"_{truth}"
 
 
 def _budget(n: int | None) -> str:

@@ -72,11 +72,11 @@ def read_folds(folds: list[FoldPaths]) -> dict[str, pd.DataFrame]:
     """The folds' tables by name, one fold below the other."""
     keys = ["ds", "fold", "setting", "level", "method"]
     readers = {
-        "scores": lambda p: read(p.scores_table, [*keys, "n", "ap"]),
-        "stratified": lambda p: read(p.stratified_table, [*keys, "n"]),
-        "permutation": lambda p: read(p.permutation_table, [*keys, "top", "p"]),
-        "curves": lambda p: read(p.curves_table, [*keys, "percent", "mass"]),
-        "locations": lambda p: read(p.locations_table, [*keys, "matrix", "bin", "share"]),
+        "scores": lambda p: read(p.judged("scores"), [*keys, "n", "ap"]),
+        "stratified": lambda p: read(p.judged("stratified"), [*keys, "n"]),
+        "permutation": lambda p: read(p.judged("permutation"), [*keys, "top", "p"]),
+        "curves": lambda p: read(p.judged("curves"), [*keys, "percent", "mass"]),
+        "locations": lambda p: read(p.judged("locations"), [*keys, "matrix", "bin", "share"]),
         "settings": lambda p: storage.read_table(
             p.settings, SETTINGS_COLUMNS, SETTINGS_STEP
         ).assign(fold=p.fold),

@@ -120,11 +120,11 @@ def fold_files(folds: list[FoldPaths]) -> dict[str, Callable[[HashCache], str]]:
     found: dict[str, Callable[[HashCache], str]] = {}
     for paths in folds:
         tables = [
-            paths.scores_table,
-            paths.stratified_table,
-            paths.permutation_table,
-            paths.curves_table,
-            paths.locations_table,
+            paths.judged("scores"),
+            paths.judged("stratified"),
+            paths.judged("permutation"),
+            paths.judged("curves"),
+            paths.judged("locations"),
             paths.settings,
             *(paths.times(step) for step in STEPS if paths.times(step).is_file()),
         ]

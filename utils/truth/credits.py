@@ -7,7 +7,6 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils import ranking
-from utils.data import misclassification
 from utils.data.settings import COLUMNS, SETTINGS_STEP, read_test_failures
 from utils.errors import UserError
 from utils.model import checkpoints, gradients, states, tail
@@ -105,7 +104,7 @@ def write_table(job: Job, inputs: Inputs, settings: list[str], source: cache) ->
             *((paths.repair_credit(setting), job.step) for setting in settings),
         ],
         constants=["POSITIVE_PERCENT"],
-        code=(*CODE, misclassification),
+        code=CODE,
     )
     if task.done:
         return

@@ -63,6 +63,17 @@ def find_border(descending: np.ndarray, wanted: int) -> Border:
     return Border(len(descending), wanted, n_positives, gain, end - start)
 
 
+def positive_mask(values: np.ndarray, wanted: int) -> np.ndarray:
+    """Which items are positive, without sorting them: bool (N,).
+
+    values : (N,); an item's gain is its value where that is above 0. wanted : 1 to N.
+    """
+    threshold = np.partition(values, len(values) - wanted)[len(values) - wanted]
+    above = values > max(threshold, 0)
+    reached = above | (values == threshold) if threshold > 0 else above
+    return reached if np.count_nonzero(reached) <= wanted else above
+
+
 def tied_range(descending: np.ndarray, place: int) -> tuple[int, int]:
     """The run of equal values around a place: values [start:end], start < place <= end.
 

@@ -1,0 +1,127 @@
+"""The truths of one fold: which there are, in which settings, and reading them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from utils import ranking
+from utils.judge import comparison
+from utils.judge.comparison import FoldTruth
+from utils.model.inputs import Inputs
+from utils.run import storage
+from utils.run.cli import Job
+from utils.truth import CHANGE, REPAIR, TRUTHS, positives
+from utils.truth.credits import write_credits
+
+
+@dataclass(frozen=True)
+class TruthOfFold:
+    """One truth of one fold, and the settings whose rankings are compared with it.
+
+    ns : the neuron budgets in force.
+    """
+
+    name: str
+    settings: tuple[str, ...]
+    job: Job
+    m: int
+    d: int
+    ns: tuple[int, ...]
+
+    @property
+    def per_setting(self) -> bool:
+        return TRUTHS[self.name].per_setting
+
+    def file(self, setting: str) -> Path:
+        return TRUTHS[self.name].file(self.job.paths, setting)
+
+    @property
+    def inputs(self) -> list[tuple[Path, int]]:
+        """The files that hold it, with the step that writes them."""
+        files = dict.fromkeys(self.file(setting) for setting in self.settings)
+        return [(path, TRUTHS[self.name].step) for path in files]
+
+    @property
+    def groups(self) -> Iterator[tuple[str, ...]]:
+        """Settings that share their values, together."""
+        return iter([(s,) for s in self.settings] if self.per_setting else [self.settings])
+
+    def values(self, setting: str) -> np.ndarray:
+        """float32 (N,), checked."""
+        path, remedy = self.file(setting), storage.run_again(TRUTHS[self.name].step)
+        size = ranking.n_weights(self.m, self.d)
+        values = storage.load_array(path, (np.float32,), (size,), remedy)
+        return storage.require_finite(np.asarray(values), path, remedy)
+
+    def read(self, setting: str) -> FoldTruth:
+        """The truth as the metrics take it; the last one read is kept.
+
+        Raises
+        ------
+        UserError : the file is not what its step wrote, or no weight is positive.
+        """
+        return _read(self, setting if self.per_setting else self.settings[0])
+
+    def positives(self, setting: str) -> np.ndarray:
+        """Which weights are positive, bool (N,), without sorting them."""
+        values = self.values(setting)
+        wanted = ranking.share_of(self.job.constants["POSITIVE_PERCENT"], len(values))
+        return positives.positive_mask(values, wanted)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.job.paths))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TruthOfFold) and (self.name, self.job.paths, self.ns) == (
+            other.name,
+            other.job.paths,
+            other.ns,
+        )
+
+
+@lru_cache(maxsize=1)
+def _read(truth: TruthOfFold, setting: str) -> FoldTruth:
+    constants = truth.job.constants
+    found = comparison.prepare_truth(
+        truth.values(setting),
+        truth.m,
+        truth.d,
+        tuple(constants["K_PERCENTS"]),
+        constants["POSITIVE_PERCENT"],
+        truth.ns,
+    )
+    path = truth.file(setting)
+    borders = found.borders
+    if truth.name == CHANGE:
+        positives.require_positives(borders, str(path))
+    else:  # without a positive neuron there are no rows of neurons
+        positives.require_positives({"weights": borders["weights"]}, str(path))
+    for items, border in borders.items():
+        if line := border.shortfall(items):
+            truth.job.log.warning("%s: %s", truth.job.paths.name + "/" + path.name, line)
+    return found
+
+
+def find_truths(job: Job, inputs: Inputs, settings: list[str], ns: list[int]) -> list[TruthOfFold]:
+    """The truths of TRUTHS that the fold has; a line for each that it lacks.
+
+    Makes the repair credits where they are missing or out of date.
+    """
+    found = []
+    for name in job.constants["TRUTHS"]:
+        where = settings
+        if name == REPAIR:
+            where = [s for s in write_credits(job, inputs) if s in settings]
+        elif not TRUTHS[name].file(job.paths, settings[0]).is_file():
+            where = []
+        truth = TruthOfFold(name, tuple(where), job, inputs.m, inputs.d, tuple(ns))
+        if where:
+            found.append(truth)
+            for path, step in truth.inputs:
+                inputs.ledger.require(path, step)
+        else:
+            job.log.info("no truth '%s': it needs %s", name, TRUTHS[name].needs)
+    return found
