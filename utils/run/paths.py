@@ -217,7 +217,7 @@ class SummaryPaths(FoldPaths):
         return f"{self.ds}_summary"
 
     def table(self, name: str) -> Path:
-        """`name` is "summary", "comparisons" or "times"."""
+        """`name` is "overview", "verdict", "summary", "comparisons", "times", "truths", "layer"."""
         return self.results / f"{name}.csv"
 
     @property
@@ -238,6 +238,10 @@ class SummaryPaths(FoldPaths):
         """What each figure shows, a paragraph each."""
         return self.results / "figures" / "captions.txt"
 
-    def figure(self, name: str, width: str) -> Path:
-        """Without suffix: each figure is saved as .png and .pdf, one or two columns wide."""
-        return self.results / "figures" / f"{name}_{width}"
+    def figure(self, name: str, width: str, truth: str | None = None) -> Path:
+        """Without suffix: each figure is saved as .png and .pdf, one or two columns wide.
+
+        Those of one truth lie in a folder of its name.
+        """
+        folder = self.results / "figures"
+        return (folder / truth if truth else folder) / f"{name}_{width}"

@@ -16,15 +16,16 @@ from utils.judge.comparison import (
     AT_K,
     LIFTED,
     NEURON,
-    ORACLE,
     RANDOM_EXPECTED,
     RANDOM_SAMPLED,
+    REFERENCES,
     WEIGHT,
     WHOLE,
 )
 from utils.methods import METHODS
 from utils.summary import bootstrap, statistics
-from utils.summary.fold_tables import AP_RATIO, FoldTables
+from utils.summary.fold_tables import AP_RATIO, STEP, FoldTables, shown
+from utils.truth import CHANGE, POOLED, REPAIR, TRUTHS
 
 LOWER_IS_BETTER = ("first_hit", "first_hit_best", "first_hit_worst", "exam")
 PERMUTATION = {
@@ -35,20 +36,26 @@ PERMUTATION = {
 }
 REFERENCE_OF = {"random": RANDOM_EXPECTED}
 SUMMARY_HEAD = [
-    "metric", "level", "method", "n_folds", "n_settings", "mean", "sd", "low", "high",
+    "truth", "metric", "level", "method", "n_folds", "n_settings", "mean", "sd", "low", "high",
     "corrected_low", "corrected_high", "icc_settings",
 ]  # fmt: skip
 COMPARISON_HEAD = [
-    "family", "metric", "level", "method", "reference", "n_folds", "n_settings", "n_positive",
-    "mean", "low", "high", "t", "p", "holm_p", "corrected_low", "corrected_high", "corrected_t",
+    "truth", "family", "metric", "level", "method", "reference", "n_folds", "n_settings",
+    "n_positive", "mean", "low", "high", "t", "p", "holm_p", "corrected_low", "corrected_high",
+    "corrected_t",
     "corrected_p", "corrected_holm_p", "wild_low", "wild_high", "rank_biserial", "a12",
     "icc_settings", "signed_rank_smallest_p", "note",
 ]  # fmt: skip
 
 
-def is_setting_free(level: str, method: str) -> bool:
-    """Whether one score file stands for every setting of the fold."""
-    if method in (ORACLE, RANDOM_EXPECTED, RANDOM_SAMPLED):
+def is_setting_free(level: str, method: str, per_setting: bool = False) -> bool:
+    """Whether one value stands for every setting of the fold.
+
+    per_setting : whether each setting has a truth of its own; then none does.
+    """
+    if per_setting:
+        return False
+    if is_reference_only(method):
         return True
     known = METHODS.get((NEURON if level == LIFTED else level, method))
     return known is not None and not known.per_setting
@@ -91,7 +98,9 @@ def summary_table(tables: FoldTables, first: Iterable[str], n_folds: int) -> pd.
     ]
     table = pd.concat(parts, ignore_index=True)
     order = list(dict.fromkeys([*first, *metrics_of(tables.scores), *table["metric"]]))
-    return _sort(table, order)
+    table = _sort(table, order)
+    table.insert(0, "truth", tables.truth)
+    return table
 
 
 def _sort(table: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
@@ -174,7 +183,7 @@ def permutation_summary(tables: FoldTables, n_folds: int) -> pd.DataFrame:
             row = {"metric": f"{metric}@{top}", "level": level, "method": method}
             row |= spread(values, tables.folds, n_folds)
             if column == "p":
-                row |= dict.fromkeys(SUMMARY_HEAD[5:], np.nan)
+                row |= dict.fromkeys(SUMMARY_HEAD[6:], np.nan)
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -203,7 +212,7 @@ def pairs_of(scores: pd.DataFrame, references: Iterable[str]) -> list[Pair]:
     for reference in references:
         wanted = REFERENCE_OF.get(reference, reference)
         if wanted not in names:
-            known = ", ".join(sorted(names - {ORACLE, RANDOM_EXPECTED, RANDOM_SAMPLED}))
+            known = ", ".join(sorted(names - {RANDOM_EXPECTED, RANDOM_SAMPLED, *REFERENCES}))
             raise UserError(
                 f"REFERENCES names {reference!r}, which is no method here; "
                 f"change it to random or one of {known}"
@@ -221,11 +230,12 @@ def pairs_of(scores: pd.DataFrame, references: Iterable[str]) -> list[Pair]:
 
 
 def is_reference_only(method: str) -> bool:
-    return method in (ORACLE, RANDOM_EXPECTED, RANDOM_SAMPLED)
+    """Whether a row is there to be compared with: random, or one that knows the training."""
+    return method in (RANDOM_EXPECTED, RANDOM_SAMPLED, *REFERENCES)
 
 
 def paired_grids(
-    values: dict[tuple[str, str], pd.DataFrame], pair: Pair
+    values: dict[tuple[str, str], pd.DataFrame], pair: Pair, per_setting: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """Both sides of a pair on the same folds and settings, and how many settings those are.
 
@@ -234,11 +244,13 @@ def paired_grids(
     both have enter.
 
     values : of `grids`.
+    per_setting : whether each setting has a truth of its own: nothing is then carried over.
     """
     a, b = values[pair.method], values[pair.reference]
-    if is_setting_free(*pair.method) and not is_setting_free(*pair.reference):
+    free = [is_setting_free(*key, per_setting) for key in (pair.method, pair.reference)]
+    if free == [True, False]:
         a = broadcast(a, b)
-    elif is_setting_free(*pair.reference) and not is_setting_free(*pair.method):
+    elif free == [False, True]:
         b = broadcast(b, a)
     folds = sorted({*a.index} & {*b.index})
     settings = [name for name in a.columns if name in b.columns]
@@ -291,7 +303,7 @@ def comparison_table(
             )
         values = grids(tables.scores, metric)
         for pair in pairs:
-            sides = paired_grids(values, pair)
+            sides = paired_grids(values, pair, tables.per_setting)
             rows.append(compare_metric(tables, pair, metric, sides, n_folds, draws, seed))
     table = pd.DataFrame(rows, columns=_comparison_columns(tables.folds))
     if rows:
@@ -327,6 +339,7 @@ def compare_metric(
     values = dict(zip(a.index, test.differences, strict=True))
     kind = "neurons" if pair.method[0] == NEURON else "weights"
     return {
+        "truth": tables.truth,
         "family": f"{metric} of {kind}",
         "metric": metric,
         "level": pair.method[0],
@@ -390,7 +403,8 @@ def times_table(times: pd.DataFrame, folds: list[int]) -> pd.DataFrame:
     for key, found in sums.groupby(keys, sort=False, dropna=False):
         seconds = found.set_index("fold")["sum"].reindex(folds)
         rows.append(
-            dict(zip(keys, key, strict=True))
+            {"truth": timed_truth(key[0], key[1])}
+            | dict(zip(keys, key, strict=True))
             | {
                 "n_folds": len(found),
                 "n_timed": int(found["size"].max()),
@@ -403,19 +417,30 @@ def times_table(times: pd.DataFrame, folds: list[int]) -> pd.DataFrame:
     return table.astype({"n": "Int64"}).reset_index(drop=True)
 
 
+# What step 1 times, and the truth that it belongs to.
+TRUTH_OF_TIMED = {"ground_truth": CHANGE, "pooled": POOLED, "repair credit": REPAIR}
+
+
+def timed_truth(step: int, method: str) -> str | None:
+    """The truth that a timed thing was made for or compared with; None for the rest."""
+    if method in TRUTH_OF_TIMED:
+        return TRUTH_OF_TIMED[method]
+    first = method.split("/")[0]
+    if step == STEP:
+        return first if first in TRUTHS else CHANGE
+    return None
+
+
 def settings_table(tables: FoldTables, metric: str) -> pd.DataFrame:
     """The folds' settings, and beside each what every method scores there (descriptive)."""
     chosen = tables.scores[tables.scores["level"] != NEURON]
     wide = chosen.assign(
-        column=[column_name(*key) for key in zip(chosen["level"], chosen["method"], strict=True)]
+        column=[shown(*key) for key in zip(chosen["level"], chosen["method"], strict=True)]
     ).pivot(index=["fold", "setting"], columns="column", values=metric)
     order = (
         wide.mean().sort_values(ascending=False, kind="stable").index
     )  # best first, as in the other tables
     wide = wide[order].add_prefix(f"{metric} ")
-    return tables.settings.merge(wide.reset_index(), on=["fold", "setting"], how="left")
-
-
-def column_name(level: str, method: str) -> str:
-    """One text for a ranking among weights."""
-    return f"{method} *" if level == LIFTED else method
+    table = tables.settings.merge(wide.reset_index(), on=["fold", "setting"], how="left")
+    table.insert(0, "truth", tables.truth)
+    return table

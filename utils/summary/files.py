@@ -2,63 +2,114 @@
 
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from utils.run import pictures
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task
-from utils.summary import across_folds, fold_tables, latex, notes, workbook
+from utils.summary import across_folds, fold_tables, latex, notes, overview, workbook
 from utils.summary.figures import catalogue
+from utils.summary.views import (
+    View,
+    make_view,
+    read_all,
+    reference_lifts,
+    specificities,
+    verdict_of,
+)
+from utils.truth import TRUTHS
 
 
 def write(
     task: Task, paths: SummaryPaths, folds: list[FoldPaths], constants: dict[str, Any]
 ) -> None:
     """Read the folds, compare across them, and write tables, workbook, LaTeX and figures."""
-    tables = fold_tables.load(folds)
-    metrics = fold_tables.spread_budgets(constants["COMPARED_METRICS"], tables.scores.columns)
-    primary = metrics[0]
-    compared = across_folds.comparison_table(
-        tables,
-        constants["REFERENCES"],
-        metrics,
-        constants["N_FOLDS"],
-        constants["BOOTSTRAP_DRAWS"],
-        constants["SEED"],
-    )
-    summarised = across_folds.summary_table(tables, metrics, constants["N_FOLDS"])
-    times = across_folds.times_table(tables.times, tables.folds)
-    settings = across_folds.settings_table(tables, primary)
-    percent = constants["POSITIVE_PERCENT"]
-    said = notes.of(tables, metrics, constants["N_FOLDS"])
-    said += notes.fewer_positives(tables.scores, percent)
-    task.save_table(paths.table("summary"), summarised)
-    task.save_table(paths.table("comparisons"), compared)
-    task.save_table(paths.table("times"), times)
-    task.save_bytes(paths.notes, ("\n".join(said) + "\n").encode())
+    present = {name: fold_tables.folds_with(folds, name) for name in constants["TRUTHS"]}
+    views = [make_view(found, name, constants) for name, found in present.items() if found]
+    first, percent = views[0], constants["POSITIVE_PERCENT"]
+    column = f"lift@{percent:g}%"
+    times = across_folds.times_table(first.tables.times, first.tables.folds)
+    seconds = fold_tables.seconds_per_fold(times)
+    references = reference_lifts(views, column)
+    verdicts = pd.concat([verdict_of(view, references) for view in views], ignore_index=True)
+    crossed = read_all(folds, "specificity", ["level", "method", "setting", "truth_setting"])
+    layer = overview.layer_table(read_all(folds, "repair_table", ["setting", "loss_m1"]))
+    truths = overview.truth_agreement(verdicts)
+    short = overview.overview_table(verdicts, specificities(crossed, column), seconds)
+    found = overview.sentences(verdicts, references, truths, layer, f"{percent:g}%")
+    said = notes.of(first.tables, first.metrics, constants["N_FOLDS"])
+    for view in views:
+        said += notes.fewer_positives(view.tables, percent)
     sheets = {
-        "Summary": summarised,
-        "Comparisons": compared,
-        "Scores": tables.scores,
-        "Settings": settings,
+        "Overview": short,
+        "Verdict": verdicts,
+        "Summary": below([view.summary for view in views]),
+        "Comparisons": below([view.compared for view in views]),
+        "Scores": below([with_truth(view.tables.scores, view.truth) for view in views]),
+        "Settings": below(
+            [across_folds.settings_table(view.tables, view.metrics[0]) for view in views]
+        ),
         "Times": times,
     }
-    task.save_bytes(paths.workbook, workbook.render(sheets, notes.COLUMNS, said))
-    seconds = fold_tables.seconds_per_fold(times)
-    task.save_bytes(
-        paths.latex, latex.document(tables, summarised, compared, seconds, metrics, said).encode()
-    )
-    drawn = {}
-    for name, width, figure in catalogue.every_figure(
-        tables, summarised, seconds, primary, percent
-    ):
+    for name in ("Overview", "Verdict", "Summary", "Comparisons", "Times"):
+        task.save_table(paths.table(name.lower()), sheets[name])
+    task.save_table(paths.table("truths"), truths)
+    if len(layer):
+        task.save_table(paths.table("layer"), layer)
+    task.save_bytes(paths.notes, ("\n".join([*found, "", *said]) + "\n").encode())
+    task.save_bytes(paths.workbook, workbook.render(sheets, notes.COLUMNS, [*found, *said]))
+    text = latex.document(views, verdicts, seconds, [*found, *said])
+    task.save_bytes(paths.latex, text.encode())
+    draw(task, paths, views, verdicts, references, crossed, seconds, percent)
+
+
+def below(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
+
+
+def with_truth(table: pd.DataFrame, truth: str) -> pd.DataFrame:
+    table = table.copy()
+    table.insert(0, "truth", truth)
+    return table
+
+
+def draw(
+    task: Task,
+    paths: SummaryPaths,
+    views: list[View],
+    verdicts: pd.DataFrame,
+    references: pd.DataFrame,
+    crossed: pd.DataFrame,
+    seconds: dict[tuple[str, str], float],
+    percent: float,
+) -> None:
+    """Every figure, and its caption: those of one truth in a folder of its name."""
+    captions = {}
+    for name, width, figure in catalogue.across_truths(verdicts, references, crossed, percent):
         save(task, paths, name, width, figure)
-        drawn[name] = catalogue.CAPTIONS[name].format(metric=primary, percent=percent)
-    text = "\n\n".join(f"{name}: {caption.strip()}" for name, caption in drawn.items())
+        captions[name] = catalogue.CAPTIONS[name].format(metric=f"lift@{percent:g}%")
+    for view in views:
+        primary, gain = view.metrics[0], TRUTHS[view.truth].says.split(":")[0]
+        for name, width, figure in catalogue.every_figure(
+            view.tables, view.summary, seconds, primary, percent
+        ):
+            save(task, paths, name, width, figure, view.truth)
+            captions[f"{view.truth}/{name}"] = f"Truth '{view.truth}'. " + catalogue.CAPTIONS[
+                name
+            ].format(metric=primary, percent=percent, gain=gain)
+    text = "\n\n".join(f"{name}: {caption.strip()}" for name, caption in captions.items())
     task.save_bytes(paths.captions, f"{text}\n".encode())
 
 
-def save(task: Task, paths: SummaryPaths, name: str, width: str, figure: Figure) -> None:
+def save(
+    task: Task,
+    paths: SummaryPaths,
+    name: str,
+    width: str,
+    figure: Figure,
+    truth: str | None = None,
+) -> None:
     for suffix in ("png", "pdf"):
-        target = paths.figure(name, width).with_suffix(f".{suffix}")
+        target = paths.figure(name, width, truth).with_suffix(f".{suffix}")
         task.save_bytes(target, pictures.render(figure, suffix))

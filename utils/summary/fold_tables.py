@@ -14,7 +14,6 @@ from utils.judge.comparison import (
     AT_K,
     LIFTED,
     NEURON,
-    ORACLE,
     RANDOM_EXPECTED,
     RANDOM_SAMPLED,
     WEIGHT,
@@ -23,6 +22,7 @@ from utils.methods import METHODS
 from utils.run import storage
 from utils.run.ledger import TIME_COLUMNS
 from utils.run.paths import FoldPaths
+from utils.truth import CHANGE, TRUTHS
 
 STEP = 7
 STEPS = range(1, STEP + 1)
@@ -32,8 +32,9 @@ STRATIFIED = "random (stratified as {})"
 
 @dataclass(frozen=True)
 class FoldTables:
-    """What step 7 wrote about each fold, one fold below the other, with tidy names.
+    """What step 7 wrote about each fold by one truth, one fold below the other, with tidy names.
 
+    per_setting : whether each setting has a truth of its own.
     scores : one row per (fold, setting, level, method), random rows under `all` alone.
     stratified : the same for a random ranking that mixes the matrices like the method.
     permutation : one row per (fold, level, method, top).
@@ -42,6 +43,8 @@ class FoldTables:
     """
 
     ds: str
+    truth: str
+    per_setting: bool
     folds: list[int]
     scores: pd.DataFrame
     stratified: pd.DataFrame
@@ -52,31 +55,41 @@ class FoldTables:
     settings: pd.DataFrame
 
 
-def load(folds: list[FoldPaths]) -> FoldTables:
-    """The folds' tables with the names that the summary uses."""
-    raw = read_folds(folds)
+def folds_with(folds: list[FoldPaths], truth: str) -> list[FoldPaths]:
+    """The folds that were compared with a truth."""
+    return [paths for paths in folds if paths.judged("scores", truth).is_file()]
+
+
+def load(folds: list[FoldPaths], truth: str = CHANGE) -> FoldTables:
+    """The folds' tables by one truth, which all of them have, with the summary's names."""
+    raw = read_folds(folds, truth)
+    per_setting = TRUTHS[truth].per_setting
     return FoldTables(
         ds=folds[0].ds,
+        truth=truth,
+        per_setting=per_setting,
         folds=[paths.fold for paths in folds],
-        scores=tidy_scores(raw["scores"]),
+        scores=tidy_scores(raw["scores"], per_setting),
         stratified=tidy_stratified(raw["stratified"]),
-        permutation=tidy_names(raw["permutation"]),
-        curves=tidy_names(raw["curves"]),
-        locations=tidy_names(raw["locations"]),
+        permutation=raw["permutation"],
+        curves=raw["curves"],
+        locations=raw["locations"],
         times=raw["times"],
         settings=raw["settings"],
     )
 
 
-def read_folds(folds: list[FoldPaths]) -> dict[str, pd.DataFrame]:
-    """The folds' tables by name, one fold below the other."""
+def read_folds(folds: list[FoldPaths], truth: str) -> dict[str, pd.DataFrame]:
+    """The folds' tables of one truth by name, one fold below the other."""
     keys = ["ds", "fold", "setting", "level", "method"]
     readers = {
-        "scores": lambda p: read(p.judged("scores"), [*keys, "n", "ap"]),
-        "stratified": lambda p: read(p.judged("stratified"), [*keys, "n"]),
-        "permutation": lambda p: read(p.judged("permutation"), [*keys, "top", "p"]),
-        "curves": lambda p: read(p.judged("curves"), [*keys, "percent", "mass"]),
-        "locations": lambda p: read(p.judged("locations"), [*keys, "matrix", "bin", "share"]),
+        "scores": lambda p: read(p.judged("scores", truth), [*keys, "n", "ap"]),
+        "stratified": lambda p: read(p.judged("stratified", truth), [*keys, "n"]),
+        "permutation": lambda p: read(p.judged("permutation", truth), [*keys, "top", "p"]),
+        "curves": lambda p: read(p.judged("curves", truth), [*keys, "percent", "mass"]),
+        "locations": lambda p: read(
+            p.judged("locations", truth), [*keys, "matrix", "bin", "share"]
+        ),
         "settings": lambda p: storage.read_table(
             p.settings, SETTINGS_COLUMNS, SETTINGS_STEP
         ).assign(fold=p.fold),
@@ -111,25 +124,16 @@ def _read_time(path: Path, step: int) -> pd.DataFrame:
     return table.assign(step=step)
 
 
-def tidy_names(table: pd.DataFrame) -> pd.DataFrame:
-    """Give each ranking a name of its own: the oracle's, and that of scores made for one n."""
-    table = table.copy()
-    method = table["method"].astype(str)
-    oracle = (method == "oracle") & table["level"].isin([NEURON, LIFTED])
-    table["method"] = method.mask(oracle, ORACLE)
-    return table
-
-
-def tidy_scores(table: pd.DataFrame) -> pd.DataFrame:
+def tidy_scores(table: pd.DataFrame, per_setting: bool = False) -> pd.DataFrame:
     """The rankings of the scores table: whole ones, and those whose scores depend on n.
 
     The cut rankings are the first entries of whole ones. Where several budgets
     were asked for, @n would mean another K from row to row: the columns are
     called @n=<n> then, and those of a cut ranking join the whole one's row.
     """
-    table = tidy_names(table)
+    table = add_ap_ratio(table)
     random = table["method"].isin([RANDOM_EXPECTED, RANDOM_SAMPLED])
-    table = table[~random | (table["setting"] == ALL)]
+    table = table[~random | (table["setting"] == ALL) | per_setting]
     whole = table[table["n"].isna()].drop(columns="n")
     cut = table[table["n"].notna()]
     own = np.array([_has_own_scores(*key) for key in zip(cut["level"], cut["method"], strict=True)])
@@ -142,8 +146,7 @@ def tidy_scores(table: pd.DataFrame) -> pd.DataFrame:
     if len(budgets) > 1:
         whole = at_each_budget(whole, cut[~own], budgets)
         with_own = at_each_budget(with_own, with_own, budgets)
-    result = pd.concat([whole, with_own], ignore_index=True).drop(columns="n", errors="ignore")
-    return add_ap_ratio(result)
+    return pd.concat([whole, with_own], ignore_index=True).drop(columns="n", errors="ignore")
 
 
 def at_each_budget(table: pd.DataFrame, cut: pd.DataFrame, budgets: list[int]) -> pd.DataFrame:
@@ -181,7 +184,7 @@ def with_budget(method: str, n: float) -> str:
 
 def tidy_stratified(table: pd.DataFrame) -> pd.DataFrame:
     """Names of the stratified null rows: `random (stratified as <method>)`."""
-    table = tidy_names(table)
+    table = table.copy()
     names = [
         name if pd.isna(n) else with_budget(name, n)
         for name, n in zip(table["method"], table["n"], strict=True)
@@ -192,9 +195,10 @@ def tidy_stratified(table: pd.DataFrame) -> pd.DataFrame:
 
 def add_ap_ratio(table: pd.DataFrame) -> pd.DataFrame:
     """Average precision divided by its expectation under a random ranking of the same items."""
-    chance = table[table["method"] == RANDOM_EXPECTED].set_index(["fold", "level"])["ap"]
+    expected = table[(table["method"] == RANDOM_EXPECTED) & table["n"].isna()]
+    chance = expected.set_index(["fold", "setting", "level"])["ap"]
     base = table["level"].replace({LIFTED: WEIGHT})
-    keys = pd.MultiIndex.from_arrays([table["fold"], base])
+    keys = pd.MultiIndex.from_arrays([table["fold"], table["setting"], base])
     return table.assign(**{AP_RATIO: table["ap"].to_numpy() / chance.reindex(keys).to_numpy()})
 
 
@@ -217,3 +221,8 @@ def seconds_of(level: str, method: str, seconds: dict[tuple[str, str], float]) -
     """Seconds of a ranking; scores made for one n take those of the method without n."""
     base = method.split(" (n=")[0]
     return seconds.get((NEURON if level == LIFTED else level, base), float("nan"))
+
+
+def shown(level: str, method: str) -> str:
+    """One text for a ranking among weights; * marks neurons, whose weights share a score."""
+    return f"{method} *" if level == LIFTED else method

@@ -5,6 +5,7 @@ import pandas as pd
 from utils.judge.comparison import LIFTED, NEURON
 from utils.summary import across_folds, statistics
 from utils.summary.fold_tables import FoldTables, seconds_of
+from utils.summary.views import View
 
 ROWS_PER_TABLE = 40
 SPECIAL = {
@@ -88,12 +89,21 @@ def summary_tabular(
     others = [f"lift_stratified@{k}", "ap/random", f"overlap@{k}", f"ndcg@{k}", "spearman"]
     if neurons:
         others = others[1:]
-    header = ["method", escape(primary), "sd", "95\\% interval", *map(escape, others), "seconds"]
+    header = [
+        "truth",
+        "method",
+        escape(primary),
+        "sd",
+        "95\\% interval",
+        *map(escape, others),
+        "seconds",
+    ]
     rows = []
     for row in main.to_dict("records"):
         key = row["level"], row["method"]
         rows.append(
             [
+                escape(tables.truth),
                 method_cell(*key),
                 number(row["mean"]),
                 number(row["sd"]),
@@ -105,11 +115,12 @@ def summary_tabular(
     kind = "neurons" if neurons else "weights"
     star = "" if neurons else " $^{*}$neurons, each score given to its weights."
     caption = (
-        f"{escape(tables.ds)}, ranking {kind}: mean over {len(tables.folds)} "
-        f"fold{'s' if len(tables.folds) > 1 else ''} of the fold means. Interval: t with the "
-        f"variance of Nadeau and Bengio.{star}"
+        f"{escape(tables.ds)}, ranking {kind} by the truth '{tables.truth}': mean over "
+        f"{len(tables.folds)} fold{'s' if len(tables.folds) > 1 else ''} of the fold means. "
+        f"Interval: t with the variance of Nadeau and Bengio.{star}"
     )
-    return tabular("l" + "r" * (len(header) - 1), header, rows, caption, f"tab:summary-{kind}")
+    label = f"tab:{tables.truth}-{kind}"
+    return tabular("ll" + "r" * (len(header) - 2), header, rows, caption, label)
 
 
 def comparison_tabular(
@@ -125,7 +136,7 @@ def comparison_tabular(
         return ""
     folds = tables.folds if len(tables.folds) <= 6 else []
     header = [
-        "method", *(f"fold {fold}" for fold in folds), "$>0$", "mean", "95\\% $t$", "$p$",
+        "truth", "method", *(f"fold {fold}" for fold in folds), "$>0$", "mean", "95\\% $t$", "$p$",
         "Holm", "95\\% corrected", "$p$", "Holm", "95\\% wild", "RBC", "$A_{12}$", "ICC",
     ]  # fmt: skip
     rows = []
@@ -135,6 +146,7 @@ def comparison_tabular(
             wild = "unbounded"
         rows.append(
             [
+                escape(tables.truth),
                 method_cell(row["level"], row["method"]),
                 *(number(row[across_folds.fold_column(fold)]) for fold in folds),
                 f"{row['n_positive']}/{row['n_folds']}",
@@ -153,31 +165,65 @@ def comparison_tabular(
         )
     family = escape(chosen["family"].iloc[0])
     caption = (
-        f"{escape(tables.ds)}: {escape(metric)} minus that of {escape(reference)}, paired by fold. "
+        f"{escape(tables.ds)}, truth '{tables.truth}': {escape(metric)} minus that of "
+        f"{escape(reference)}, paired by fold. "
         f"Holm: within the family {family}. "
         f"{escape(statistics.signed_rank_note(len(tables.folds)))}"
     )
     kind = "neurons" if neurons else "weights"
-    label = f"tab:{kind}-against-{''.join(c for c in reference if c.isalnum())}"
-    return tabular("l" + "r" * (len(header) - 1), header, rows, caption, label)
+    label = f"tab:{tables.truth}-{kind}-against-{''.join(c for c in reference if c.isalnum())}"
+    return tabular("ll" + "r" * (len(header) - 2), header, rows, caption, label)
+
+
+def verdict_tabular(verdicts: pd.DataFrame, ds: str) -> str:
+    """Which methods are beyond chance in these models, by each truth."""
+    header = [
+        "truth", "method", "folds", "lift", "by chance", "sd", "$z$", "$p$", "adjusted",
+        "of ceiling", "of oracle",
+    ]  # fmt: skip
+    rows = [
+        [
+            escape(row.truth),
+            method_cell(row.level, row.method),
+            str(row.n_folds),
+            *(number(value) for value in (row.lift, row.null_mean, row.null_sd, row.z)),
+            p_value(row.p),
+            p_value(row.p_adjusted),
+            number(row.share_of_ceiling),
+            number(row.share_of_neuron_oracle),
+        ]
+        for row in verdicts.itertuples(index=False)
+    ]
+    caption = (
+        f"{escape(ds)}: lift of each method by each truth against trading the truth's neurons; two-"
+        "sided $p$, adjusted over the methods of the truth. It speaks of these models, not of new "
+        "folds. $^{*}$neurons, each score given to its weights."
+    )
+    return tabular("ll" + "r" * (len(header) - 2), header, rows, caption, "tab:verdict")
 
 
 def document(
-    tables: FoldTables,
-    summary: pd.DataFrame,
-    compared: pd.DataFrame,
+    views: list[View],
+    verdicts: pd.DataFrame,
     seconds: dict[tuple[str, str], float],
-    metrics: list[str],
     notes: list[str],
 ) -> str:
-    """tables.tex: the summary, and the comparisons on the primary metric."""
-    primary = metrics[0]
-    parts = [
-        summary_tabular(tables, summary, seconds, primary, neurons) for neurons in (False, True)
-    ]
-    for reference in compared["reference"].drop_duplicates():
-        for neurons in (False, True):
-            parts.append(comparison_tabular(tables, compared, primary, reference, neurons))
+    """tables.tex: the verdict, then per truth the summary and comparisons on the primary metric.
+
+    views : what each truth says.
+    """
+    parts = [verdict_tabular(verdicts, views[0].tables.ds)]
+    for view in views:
+        primary = view.metrics[0]
+        parts += [
+            summary_tabular(view.tables, view.summary, seconds, primary, neurons)
+            for neurons in (False, True)
+        ]
+        for reference in view.compared["reference"].drop_duplicates():
+            for neurons in (False, True):
+                parts.append(
+                    comparison_tabular(view.tables, view.compared, primary, reference, neurons)
+                )
     said = "\n\n".join([*(escape(note) for note in notes), COLUMNS])
     body = "\n\\clearpage\n".join(part for part in parts if part)
     return f"{PREAMBLE}\n{body}\n\\clearpage\n\\noindent\n{said}\n\\end{{document}}\n"

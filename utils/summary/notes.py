@@ -8,18 +8,35 @@ from utils.summary import statistics
 from utils.summary.fold_tables import FoldTables
 
 COLUMNS = {
+    "truth": "what a ranking is compared with: 'change' |W(M2) - W(M1)|; 'pooled' its mean over "
+    "replays of the last epoch; 'repair' the loss over a setting's failing test samples that the "
+    "weight's change mends",
+    "place ..": "the method's place by its lift by that truth, 1 is best",
+    "lift, null_mean, null_sd, z": "verdict: mean lift over folds, and its exact mean and standard "
+    "deviation when neurons of the truth trade places",
+    "p (verdict)": "two-sided, from relabelled neurons: beyond chance in these models, above or "
+    "below; says nothing about new folds",
+    "p_adjusted": "the same against the largest |z| of any method of that truth (Westfall-Young)",
+    "share_of_ceiling": "(lift - 1)/(ceiling - 1), the ceiling being the mean |dW| of the replays: "
+    "what a method would score that knows all but the order of the data",
+    "share_of_neuron_oracle": "(lift - 1)/(oracle - 1), the oracle being the best score per neuron",
+    "specificity": "lift against the own setting's repair truth minus the mean against the others",
+    "kendall_tau": "rank correlation of the methods' lifts by two truths",
+    "share_recovered": "share of the loss over failing test samples that M2's two matrices mend",
     "ds": "data set",
     "fold": "fold number",
     "setting": "misclassification setting: which samples count as failing and as passing",
     "level": "weight; neuron; or weight (from neuron): a neuron's score given to its 2d weights",
     "method": "fault localisation method; 'random (expected)' is the closed form, "
     "'random (sampled)' one seeded ranking, 'random (stratified as X)' a random ranking that "
-    "mixes the two matrices as X does, 'neuron oracle' the most positives that a score per "
-    "neuron can find; "
+    "mixes the two matrices as X does. References that know the training and are no methods: "
+    "'neuron oracle', the most positives that a score per neuron can find; 'replays (ceiling)', "
+    "the mean |dW| of replays; 'optimizer step', what M1's Adam would do next; '|change| x other "
+    "gradient', the repair credit's form with a shuffled gradient; "
     "'(n=..)' marks scores that were made for one neuron budget",
     "n": "neuron budget, where the timed work depends on it",
     "n_items": "weights or neurons ranked (N)",
-    "n_positives": "positives (R): the top 1% by |W(M2) - W(M1)|, fewer where gains are 0 or tie "
+    "n_positives": "positives (R): the top 1% by the truth's gain, fewer where gains are 0 or tie "
     "across the border",
     "metric": "name@K: of the first K items; K in percent of all items, or n: the budget "
     "(8n^2 weights, n neurons)",
@@ -30,13 +47,13 @@ COLUMNS = {
     "lift": "precision divided by that of a random ranking: 1 is chance",
     "lift_stratified": "precision divided by that of a random ranking that mixes the two matrices "
     "in the same way: 1 means that the method knows no more than which matrix to look at",
-    "ndcg": "normalised discounted cumulative gain at K, gain |W(M2) - W(M1)|",
-    "mass": "share of the total |W(M2) - W(M1)| inside the first K items",
+    "ndcg": "normalised discounted cumulative gain at K, gain as the truth says",
+    "mass": "share of the truth's total gain inside the first K items",
     "ap": "average precision over the whole ranking",
     "ap/random": "average precision divided by that of a random ranking",
     "auc": "area under the ROC curve: 0.5 is chance",
-    "spearman": "rank correlation with |W(M2) - W(M1)|",
-    "kendall": "Kendall's tau-b with |W(M2) - W(M1)|; empty unless WITH_KENDALL",
+    "spearman": "rank correlation with the truth's gain",
+    "kendall": "Kendall's tau-b with the truth's gain; empty unless WITH_KENDALL",
     "first_hit": "expected rank of the first positive (wasted effort); lower is better; "
     "_best and _worst: over the orders within ties",
     "exam": "first_hit divided by the number of items; lower is better",
@@ -98,9 +115,9 @@ def absence(scores: pd.DataFrame, level: str, method: str, folds: list[int]) -> 
     )
 
 
-def fewer_positives(scores: pd.DataFrame, percent: float) -> list[str]:
+def fewer_positives(tables: FoldTables, percent: float) -> list[str]:
     """Where ties of the truth left fewer positives than the top `percent`."""
-    counts = scores[["fold", "level", "n_items", "n_positives"]].drop_duplicates()
+    counts = tables.scores[["fold", "level", "n_items", "n_positives"]].drop_duplicates()
     few = []
     for level, items in [(WEIGHT, "weights"), (NEURON, "neurons")]:
         for row in counts[counts["level"] == level].itertuples():
@@ -110,8 +127,9 @@ def fewer_positives(scores: pd.DataFrame, percent: float) -> list[str]:
     if not few:
         return []
     return [
-        f"Fewer positives than the top {percent:g}%: {', '.join(few)}. Others did not change, or "
-        "tie across the border; lift and recall are those of the positives there are."
+        f"Fewer positives than the top {percent:g}% by '{tables.truth}': {', '.join(few)}. Others "
+        "have no gain, or tie across the border; lift and recall are those of the positives that "
+        "there are."
     ]
 
 
@@ -135,8 +153,8 @@ def of(tables: FoldTables, metrics: list[str], n_folds: int) -> list[str]:
             statistics.signed_rank_note(len(folds)),
             "The t and the wild cluster bootstrap interval take folds as independent, but folds "
             "share training data: where their results correlate for that reason, only the "
-            "corrected (Nadeau-Bengio) interval still comes close to covering 95%. The 95% "
-            "interval in short tables is the corrected one.",
+            "corrected (Nadeau-Bengio) interval still comes close to covering 95%. Intervals over "
+            "folds speak of new folds; the verdict's p of these models alone.",
             f"The family that was declared in advance is {metrics[0]}; the comparisons on "
             f"{', '.join(metrics[1:]) or 'nothing else'} are secondary. p values are Holm-adjusted "
             "within a family.",
@@ -154,8 +172,8 @@ def of(tables: FoldTables, metrics: list[str], n_folds: int) -> list[str]:
             f"{', '.join(short)}: cut before the K of {metrics[0]}, and so without a value there."
         )
     said.append(
-        f"perm p: the largest p of any fold in the neuron-permutation test of the setting 'all' "
-        f"({draws:,} relabellings: no p is below {1 / (draws + 1):.2g}), not adjusted for the "
-        "number of methods."
+        "Verdict (p, adjusted p): beyond chance in these models, above or below, when the neurons "
+        f"of the truth trade places ({draws:,} relabellings: no p is below {1 / (draws + 1):.2g}); "
+        "adjusted over all methods of that truth."
     )
     return [sentence for sentence in said if sentence]

@@ -6,12 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from utils.judge.comparison import LIFTED, WEIGHT
-from utils.summary.fold_tables import seconds_of
+from utils.summary.fold_tables import seconds_of, shown
 from utils.truth import CHANGE
 
 SIGNIFICANT = 0.05
-LEVEL_NAMES = {WEIGHT: "weight", LIFTED: "weight *"}
 TRUTH_COLUMNS = ["truth_a", "truth_b", "n_methods", "kendall_tau"]
 LAYER_COLUMNS = ["fold", "n_test", "loss_m1", "loss_transplanted", "share_recovered"]
 
@@ -130,7 +128,3 @@ def in_words(tau: float) -> str:
     if tau >= -0.2:
         return "they have little to do with each other"
     return "they turn round"
-
-
-def shown(level: str, method: str) -> str:
-    return f"{method} *" if level == LIFTED else method

@@ -6,7 +6,7 @@ tables and figures is imported.
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -15,7 +15,6 @@ from typing import Any
 import pandas as pd
 
 from utils.errors import UserError
-from utils.judge.comparison import LIFTED, NEURON, WEIGHT
 from utils.model import training
 from utils.run import cli, storage
 from utils.run.hashing import HashCache, hash_bytes
@@ -24,15 +23,16 @@ from utils.run.paths import FoldPaths, SummaryPaths
 from utils.summary.fold_tables import (
     STEP,
     STEPS,
-    seconds_of,
-    seconds_per_fold,
-    spread_budgets,
+    shown,
     undefused,
 )
+from utils.truth import REPAIR
 
 SCORES_TASK = f"{STEP}/scores"
+KINDS = ("scores", "stratified", "permutation", "curves", "locations", "relabelled")
 CONSTANTS = [
-    "REFERENCES", "COMPARED_METRICS", "BOOTSTRAP_DRAWS", "N_FOLDS", "SEED", "POSITIVE_PERCENT",
+    "TRUTHS", "REFERENCES", "COMPARED_METRICS", "BOOTSTRAP_DRAWS", "N_FOLDS", "SEED",
+    "POSITIVE_PERCENT",
 ]  # fmt: skip
 OF_FOLDS = "provenance of the folds"
 # The modules that decide the summary's content, by name: they are imported when it is made.
@@ -43,7 +43,9 @@ CODE = (
     "summary.figures.catalogue", "summary.figures.critical_difference",
     "summary.figures.cumulative_gain", "summary.figures.locations",
     "summary.figures.metrics_at_k", "summary.figures.settings", "summary.figures.shared",
-    "summary.figures.time",
+    "summary.figures.specificity", "summary.figures.time", "summary.figures.truths",
+    "summary.overview", "summary.verdict", "summary.views", "judge.relabelled",
+    "judge.relabelling", "judge.specificity", "truth",
 )  # fmt: skip
 
 
@@ -75,7 +77,7 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
     lock = cli.lock_fold(paths)
     try:
         storage.remove_temporaries(paths.results)
-        files = fold_files(folds)
+        files = fold_files(folds, first.constants["TRUTHS"])
         ledger = Ledger(paths, STEP, first.constants, files, first.args.force)
         task = ledger.task(
             "summary",
@@ -115,17 +117,22 @@ def announce_other_folds(
         print(f"{paths.results} was of {was}: replaced by one without {lost}")
 
 
-def fold_files(folds: list[FoldPaths]) -> dict[str, Callable[[HashCache], str]]:
+def fold_files(
+    folds: list[FoldPaths], truths: Iterable[str]
+) -> dict[str, Callable[[HashCache], str]]:
     """The fold's tables that the summary reads, as external inputs of its ledger."""
     found: dict[str, Callable[[HashCache], str]] = {}
     for paths in folds:
+        names = [name for name in truths if paths.judged("scores", name).is_file()]
         tables = [
-            paths.judged("scores"),
-            paths.judged("stratified"),
-            paths.judged("permutation"),
-            paths.judged("curves"),
-            paths.judged("locations"),
+            *(paths.judged(kind, name) for name in names for kind in KINDS),
+            *(paths.relabelled_lifts(name) for name in names),
             paths.settings,
+            *(
+                path
+                for path in (paths.specificity, paths.repair_table)
+                if path.is_file() and REPAIR in names
+            ),
             *(paths.times(step) for step in STEPS if paths.times(step).is_file()),
         ]
         for path in tables:
@@ -210,64 +217,39 @@ def refuse_mixed(records: list[FoldRecord]) -> None:
             )
 
 
-def short_table(paths: SummaryPaths, metrics: tuple[str, ...], percent: float) -> pd.DataFrame:
-    """The finding in a few columns: methods sorted by the primary metric.
-
-    metrics : COMPARED_METRICS, the primary one first.
-    percent : POSITIVE_PERCENT.
-    """
-    summary = storage.read_table(paths.table("summary"), ["metric", "level", "method"], STEP)
-    summary["method"] = [undefused(str(name)) for name in summary["method"]]
-    seconds = seconds_per_fold(storage.read_table(paths.table("times"), ["step", "mean_s"], STEP))
-    primary = spread_budgets(metrics, summary["metric"].unique())[0]
-    folds = [column for column in summary.columns if column.startswith("fold")]
-    main = summary[summary["metric"] == primary]
-    main = main[~main["method"].str.startswith("random (stratified")]
-    by_key = summary.set_index(["metric", "level", "method"])
-
-    def values(metric: str) -> list[float]:
-        keys = pd.MultiIndex.from_tuples(
-            [(metric, *key) for key in zip(main["level"], main["method"], strict=True)]
-        )
-        return by_key["mean"].reindex(keys).to_list()
-
-    largest_p = by_key[folds].max(axis=1)
-    keys = list(zip(main["level"], main["method"], strict=True))
-    k = primary.partition("@")[2] or "1%"
-    table = pd.DataFrame(
-        {
-            "level": [LEVEL_NAMES[level] for level in main["level"]],
-            "method": main["method"],
-            primary: main["mean"],
-            "95% interval": [
-                interval(low, high)
-                for low, high in zip(main["corrected_low"], main["corrected_high"], strict=True)
-            ],
-            "strat.": values(f"lift_stratified@{k}"),
-            "perm p": [
-                largest_p.get((f"permutation_p@{percent:g}%", *key), float("nan")) for key in keys
-            ],
-            "AP/random": values("ap/random"),
-            f"overlap@{k}": values(f"overlap@{k}"),
-            "Spearman": values("spearman"),
-            "seconds": [seconds_of(*key, seconds) for key in keys],
-        }
-    )
-    if main["n_folds"].nunique() > 1:
-        table["folds"] = main["n_folds"]
-    return table
-
-
-LEVEL_NAMES = {WEIGHT: "weight", LIFTED: "weight *", NEURON: "neuron"}
-TERMINAL_DIGITS = {"perm p": 4, "seconds": 3, "Spearman": 3, "overlap@1%": 3}
 LEGEND = (
-    "* neurons, each score given to the neuron's 2d weights; strat.: lift over a random ranking "
-    "that mixes the two matrices alike"
+    "* neurons, each score given to the neuron's 2d weights; p: adjusted over methods, in these "
+    "models; #: place"
 )
+TERMINAL_DIGITS = {"seconds": 3}
 
 
-def interval(low: float, high: float) -> str:
-    return f"{low:.2f} .. {high:.2f}" if pd.notna(low) else "-"
+def terminal_table(overview: pd.DataFrame, k: str) -> pd.DataFrame:
+    """overview.csv with the short names that a terminal has room for."""
+    truths = [name.removeprefix("lift ") for name in overview.columns if name.startswith("lift ")]
+    table = {
+        "method": [shown(*key) for key in zip(overview["level"], overview["method"], strict=True)]
+    }
+    for truth in truths:
+        table[f"{truth} lift@{k}"] = overview[f"lift {truth}"]
+        table[f"p ({truth})"] = [_p(value) for value in overview[f"p {truth}"]]
+        table[f"# ({truth})"] = [_place(value) for value in overview[f"place {truth}"]]
+    table["of ceiling"] = [_percent(value) for value in overview["share_of_ceiling"]]
+    table["specificity"] = overview["specificity"]
+    table["seconds"] = overview["seconds"]
+    return pd.DataFrame(table)
+
+
+def _p(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.4f}"
+
+
+def _place(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:g}"
+
+
+def _percent(value: float) -> str:
+    return "-" if pd.isna(value) else f"{100 * value:.0f}%"
 
 
 def _shown(value: float, digits: int) -> str:
@@ -275,8 +257,10 @@ def _shown(value: float, digits: int) -> str:
 
 
 def finding(paths: SummaryPaths, constants: dict[str, Any]) -> str:
-    """The short table and the notes, as text for the terminal."""
-    table = short_table(paths, constants["COMPARED_METRICS"], constants["POSITIVE_PERCENT"])
+    """The sentences, the short table and the notes, as text for the terminal."""
+    overview = storage.read_table(paths.table("overview"), ["level", "method"], STEP)
+    overview["method"] = [undefused(str(name)) for name in overview["method"]]
+    table = terminal_table(overview, f"{constants['POSITIVE_PERCENT']:g}%")
     text = table.to_string(
         index=False,
         na_rep="-",

@@ -19,15 +19,18 @@ from utils.summary.figures.shared import (
     fold_means,
     ranked_methods,
 )
+from utils.summary.figures.specificity import has_settings, specificity_map
 from utils.summary.figures.time import time_against
+from utils.summary.figures.truths import ceiling, truth_against_truth
 from utils.summary.fold_tables import FoldTables, seconds_of
+from utils.truth import CHANGE, REPAIR
 
 CAPTIONS = {
     "metrics_at_k": "Precision, recall, F1 and overlap among the first K% of the weights, settings "
     "averaged inside a fold. " + SPREAD + "fold; dashed: the expectation of a random ranking. "
-    + LIFTED_STAR + "Positives: the top {percent}% by |W(M2) - W(M1)|, as far as ties allow.",
-    "cumulative_gain": "Cumulative gain in the setting 'all'. Left: share of the total "
-    "|W(M2) - W(M1)| inside the first weights of a ranking. Right: the same divided by the share "
+    + LIFTED_STAR + "Positives: the top {percent}% by {gain}, as far as ties allow.",
+    "cumulative_gain": "Cumulative gain in the setting 'all'. Left: share of the total gain, "
+    "{gain}, inside the first weights of a ranking. Right: the same divided by the share "
     "of a random ranking; the ideal ranking leaves the panel. " + SPREAD + "fold. " + LIFTED_STAR,
     "settings": "{metric} by method and misclassification setting, mean over folds (descriptive: "
     "settings of a fold share the model and the truth, and a setting is about other classes in "
@@ -40,7 +43,40 @@ CAPTIONS = {
     "critical_difference": "Mean rank by {metric} over folds, 1 is best (descriptive). A bar joins "
     "methods that a paired t test, Holm-adjusted over all pairs, does not tell apart at 0.05; the "
     "test takes folds as independent, though they share training data. " + LIFTED_STAR,
+    "truths": "Each method's {metric} by the truth 'change' and by the truth 'repair', mean over "
+    "folds, both axes logarithmic. Dashed: chance. Round: weight-level methods; square: "
+    "neuron-level methods, lifted to weights (*). In these models; lifts below 0.03 stand at "
+    "0.03.",
+    "ceiling": "{metric} by the truth 'change' as a bar from chance (1), mean over folds, "
+    "logarithmic. Filled: beyond chance in these models at 0.05, adjusted over methods; hollow: "
+    "not. Lines: what knowing everything but the order of the data would score (replays), and the "
+    "most that a score per neuron can. " + LIFTED_STAR,
+    "specificity": "{metric} by the truth 'repair': rankings made for one setting's failures "
+    "(rows) against the weights whose change mended another's (columns), mean over folds. A "
+    "method that is specific is strongest on the diagonal. " + LIFTED_STAR,
 }  # fmt: skip
+
+
+def across_truths(
+    verdict: pd.DataFrame, references: pd.DataFrame, crossed: pd.DataFrame, percent: float
+) -> Iterator[tuple[str, str, Figure]]:
+    """The figures that are about several truths, as (name, width, figure).
+
+    verdict : rows of verdict.csv. references : columns truth, method, lift.
+    crossed : the folds' specificity tables, one below the other; empty without the truth repair.
+    """
+    truths = set(verdict["truth"])
+    k = f"{percent:g}%"
+    for width in WIDTHS:
+        if {CHANGE, REPAIR} <= truths:
+            yield "truths", width, truth_against_truth(verdict, CHANGE, REPAIR, k, width)
+        if CHANGE in truths:
+            yield "ceiling", width, ceiling(verdict, references, CHANGE, k, width)
+        if len(crossed):
+            rows = verdict[verdict["truth"] == REPAIR]
+            best = list(zip(rows["level"], rows["method"], strict=True))
+            if any(has_settings(crossed, key) for key in best):
+                yield "specificity", width, specificity_map(crossed, f"lift@{k}", best, width)
 
 
 def every_figure(

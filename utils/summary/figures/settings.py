@@ -8,12 +8,11 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from utils.judge.comparison import NEURON
+from utils.judge.comparison import NEURON, ORACLE
 from utils.run.pictures import (
     STYLE,
 )
 from utils.summary.figures.shared import SMALL, label, new_figure
-from utils.summary.fold_tables import ORACLE
 
 # More settings than this leave no room for numbers in the cells of one column.
 MOST_NUMBERS = 8

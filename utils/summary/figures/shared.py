@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 
-from utils.judge.comparison import LIFTED, NEURON, WEIGHT
+from utils.judge.comparison import LIFTED, NEURON, ORACLE, WEIGHT
 from utils.methods import METHODS
 from utils.run.pictures import (
     BLACK,
@@ -28,7 +28,6 @@ from utils.run.pictures import (
     VERMILION,
 )
 from utils.summary import across_folds
-from utils.summary.fold_tables import ORACLE
 
 # Inches: one column and both columns of the usual two-column journals.
 WIDTHS = {"1col": 3.5, "2col": 7.16}
