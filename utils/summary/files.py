@@ -36,7 +36,8 @@ def write(
     crossed = read_all(folds, "specificity", ["level", "method", "setting", "truth_setting"])
     layer = overview.layer_table(read_all(folds, "repair_table", ["setting", "loss_m1"]))
     truths = overview.truth_agreement(verdicts)
-    short = overview.overview_table(verdicts, specificities(crossed, column), seconds)
+    intervals = {view.truth: view.intervals(column) for view in views}
+    short = overview.overview_table(verdicts, intervals, specificities(crossed, column), seconds)
     found = overview.sentences(verdicts, references, truths, layer, f"{percent:g}%")
     said = notes.of(first.tables, first.metrics, constants["N_FOLDS"])
     for view in views:

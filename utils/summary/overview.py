@@ -16,13 +16,17 @@ LAYER_COLUMNS = ["fold", "n_test", "loss_m1", "loss_transplanted", "share_recove
 
 def overview_table(
     verdict: pd.DataFrame,
+    intervals: dict[str, pd.DataFrame],
     specificity: dict[tuple[str, str], float],
     seconds: dict[tuple[str, str], float],
 ) -> pd.DataFrame:
-    """One row per method: lift, adjusted p and place by each truth, and what else is asked first.
+    """One row per method: what each truth says of it, and what else is asked first.
 
-    Sorted by the first truth's place, `change` where it is there.
+    Per truth the mean lift over folds, the adjusted p (these models), the 95%
+    interval over folds (new folds), and the method's place. Sorted by the place
+    of the first truth.
 
+    intervals : per truth, by (level, method), columns corrected_low and corrected_high.
     specificity : (level, method) -> mean over folds; NaN or absent where there is none.
     seconds : of `fold_tables.seconds_per_fold`.
     """
@@ -38,7 +42,10 @@ def overview_table(
     for truth in truths:
         rows = by_key[truth].reindex(pd.MultiIndex.from_tuples(keys))
         columns[f"lift {truth}"] = rows["lift"].to_list()
-        columns[f"p {truth}"] = rows["p_adjusted"].to_list()
+        columns[f"p_adjusted {truth}"] = rows["p_adjusted"].to_list()
+        ends = intervals[truth].reindex(pd.MultiIndex.from_tuples(keys))
+        columns[f"low {truth}"] = ends["corrected_low"].to_list()
+        columns[f"high {truth}"] = ends["corrected_high"].to_list()
         columns[f"place {truth}"] = rows["lift"].rank(ascending=False).to_list()
     first = by_key[truths[0]].reindex(pd.MultiIndex.from_tuples(keys))
     columns["share_of_ceiling"] = first["share_of_ceiling"].to_list()

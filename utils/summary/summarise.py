@@ -218,57 +218,53 @@ def refuse_mixed(records: list[FoldRecord]) -> None:
 
 
 LEGEND = (
-    "* neurons, each score given to the neuron's 2d weights; p: adjusted over methods, in these "
-    "models; #: place"
+    "p: beyond chance in these models, adjusted over methods; 95%: interval over folds, of new "
+    "folds; #: place; * neurons, each score given to the neuron's 2d weights"
 )
-TERMINAL_DIGITS = {"seconds": 3}
 
 
-def terminal_table(overview: pd.DataFrame, k: str) -> pd.DataFrame:
-    """overview.csv with the short names that a terminal has room for."""
+def terminal_table(overview: pd.DataFrame) -> str:
+    """overview.csv in a few columns, a block for each truth."""
     truths = [name.removeprefix("lift ") for name in overview.columns if name.startswith("lift ")]
-    table = {
-        "method": [shown(*key) for key in zip(overview["level"], overview["method"], strict=True)]
-    }
+    keys = zip(overview["level"], overview["method"], strict=True)
+    columns = [("method", [shown(*key) for key in keys])]
     for truth in truths:
-        table[f"{truth} lift@{k}"] = overview[f"lift {truth}"]
-        table[f"p ({truth})"] = [_p(value) for value in overview[f"p {truth}"]]
-        table[f"# ({truth})"] = [_place(value) for value in overview[f"place {truth}"]]
-    table["of ceiling"] = [_percent(value) for value in overview["share_of_ceiling"]]
-    table["specificity"] = overview["specificity"]
-    table["seconds"] = overview["seconds"]
-    return pd.DataFrame(table)
+        ends = zip(overview[f"low {truth}"], overview[f"high {truth}"], strict=True)
+        columns += [
+            (truth, [_shown(value) for value in overview[f"lift {truth}"]]),
+            ("95%", [interval(*pair) for pair in ends]),
+            ("p", [_shown(value, 4) for value in overview[f"p_adjusted {truth}"]]),
+            ("#", ["-" if pd.isna(v) else f"{v:g}" for v in overview[f"place {truth}"]]),
+        ]
+    columns += [
+        ("of ceiling", [_percent(value) for value in overview["share_of_ceiling"]]),
+        ("specificity", [_shown(value) for value in overview["specificity"]]),
+        ("seconds", [_shown(value, 3) for value in overview["seconds"]]),
+    ]
+    table = pd.DataFrame(dict(enumerate(cells for _, cells in columns)))
+    table.columns = [name for name, _ in columns]
+    return table.to_string(index=False)
 
 
-def _p(value: float) -> str:
-    return "-" if pd.isna(value) else f"{value:.4f}"
+def interval(low: float, high: float) -> str:
+    return f"{low:.2f}..{high:.2f}" if pd.notna(low) else "-"
 
 
-def _place(value: float) -> str:
-    return "-" if pd.isna(value) else f"{value:g}"
+def _shown(value: float, digits: int = 2) -> str:
+    return "-" if pd.isna(value) else f"{value:.{digits}f}"
 
 
 def _percent(value: float) -> str:
     return "-" if pd.isna(value) else f"{100 * value:.0f}%"
 
 
-def _shown(value: float, digits: int) -> str:
-    return "-" if pd.isna(value) else f"{value:.{digits}f}"
-
-
 def finding(paths: SummaryPaths, constants: dict[str, Any]) -> str:
-    """The sentences, the short table and the notes, as text for the terminal."""
+    """What was found, in sentences and one short table, as text for the terminal."""
     overview = storage.read_table(paths.table("overview"), ["level", "method"], STEP)
     overview["method"] = [undefused(str(name)) for name in overview["method"]]
-    table = terminal_table(overview, f"{constants['POSITIVE_PERCENT']:g}%")
-    text = table.to_string(
-        index=False,
-        na_rep="-",
-        formatters={
-            column: partial(_shown, digits=TERMINAL_DIGITS.get(column, 2))
-            for column in table.columns
-            if pd.api.types.is_float_dtype(table[column])
-        },
+    found, _, _ = paths.notes.read_text(encoding="utf-8").partition("\n\n")
+    k = f"{constants['POSITIVE_PERCENT']:g}%"
+    return (
+        f"\n{found}\n\nlift@{k} by each truth\n{terminal_table(overview)}\n{LEGEND}\n\n"
+        f"Notes, tables, workbook and figures: {paths.results}"
     )
-    notes = paths.notes.read_text(encoding="utf-8").strip()
-    return f"{text}\n{LEGEND}\n\n{notes}\n\nTables, workbook and figures: {paths.results}"

@@ -33,6 +33,11 @@ class View:
     def truth(self) -> str:
         return self.tables.truth
 
+    def intervals(self, column: str) -> pd.DataFrame:
+        """corrected_low and corrected_high of a metric, by (level, method)."""
+        rows = self.summary[self.summary["metric"] == column].set_index(["level", "method"])
+        return rows[["corrected_low", "corrected_high"]]
+
     def lift_of(self, reference: str, column: str) -> float:
         """Mean lift of a reference, NaN where the truth has none."""
         rows = self.summary[self.summary["method"] == reference]
