@@ -1,13 +1,12 @@
 """Do the truths agree? Each method's lift by one truth against its lift by another."""
 
-from itertools import pairwise
-
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import Bbox
 
 from utils.judge.comparison import LIFTED, WEIGHT
 from utils.run.pictures import BLACK, BLUE, STYLE, VERMILION
@@ -57,27 +56,33 @@ def widen(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: list[str], size: float) -> None:
-    """Write each name beside its point, pushed up where it would cover another."""
+    """Write each name beside its point, moved up or down where it would cover another or a point.
+
+    A thin line joins a name that stands apart with its point.
+    """
     figure = axes.figure
-    figure.canvas.draw()  # the layout decides how many pixels a name is high
-    to_pixels = axes.transData
-    height = 1.15 * size * figure.dpi / 72
-    at = to_pixels.transform(np.column_stack([x, y]))
-    place = at[:, 1].copy()
-    order = np.argsort(place, kind="stable")
-    for i, j in pairwise(order):
-        place[j] = max(place[j], place[i] + height)
-    place -= (place - at[:, 1]).mean()  # the stack as a whole stays where the points are
-    gap = 0.09 * figure.dpi
-    for i, name in enumerate(names):
-        moved = abs(place[i] - at[i, 1]) > height / 2
-        axes.annotate(
-            name, (x[i], y[i]), xytext=(gap * 72 / figure.dpi * (2.2 if moved else 1),
-                                        (place[i] - at[i, 1]) * 72 / figure.dpi),
-            textcoords="offset points", fontsize=size, va="center", ha="left", parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4, "shrinkA": 0,
-                        "shrinkB": 2} if moved else None,
+    figure.canvas.draw()  # the layout decides how many pixels a name takes
+    points = axes.transData.transform(np.column_stack([x, y]))
+    unit = figure.dpi / 72  # pixels in a point
+    taken = [Bbox.from_bounds(*(point - 4 * unit), 8 * unit, 8 * unit) for point in points]
+    for i in np.argsort(-points[:, 1], kind="stable"):
+        text = axes.annotate(
+            names[i], (x[i], y[i]), xytext=(6, 0), textcoords="offset points", fontsize=size,
+            va="center", ha="left", parse_math=False,
         )  # fmt: skip
+        others = [box for j, box in enumerate(taken) if j != i]
+        for step in sorted(range(-24, 25), key=abs):
+            text.set_position((6 if abs(step) < 3 else 14, 0.4 * size * step))
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in others):
+                break
+        taken.append(box)
+        if abs(step) >= 3:
+            axes.annotate(
+                "", (x[i], y[i]), xytext=text.get_position(), textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4, "shrinkA": 0,
+                            "shrinkB": 3},
+            )  # fmt: skip
 
 
 def ceiling(
@@ -117,5 +122,5 @@ def ceiling(
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(f"lift@{k} by '{truth}' (1 is chance)", fontsize=7.5)
         if len(ends):
-            axes.legend(fontsize=SMALL[width], frameon=False, loc="lower right")
+            figure.legend(fontsize=SMALL[width], frameon=False, loc="outside upper right", ncols=2)
     return figure
