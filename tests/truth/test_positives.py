@@ -20,6 +20,15 @@ def test_as_many_are_positive_as_whole_groups_fit(gain, data):
     assert (border.shortfall("weights") is None) == (border.n_positives == wanted)
 
 
+@given(values=st.lists(st.integers(-2, 3), min_size=1, max_size=9), data=st.data())
+def test_without_sorting_the_same_items_are_positive(values, data):
+    """Also where values are signed, as credits are: below 0 there is no gain."""
+    wanted = data.draw(st.integers(1, len(values)))
+    found = positives.positive_mask(np.array(values, dtype=np.float32), wanted)
+    expected = references.positives([max(value, 0) for value in values], wanted)
+    assert set(np.flatnonzero(found)) == expected
+
+
 def test_a_tied_range_is_the_group_around_a_place():
     values = np.array([5.0, 3, 3, 3, 0, 0])
     found = [positives.tied_range(values, place) for place in range(1, 7)]
