@@ -4,6 +4,7 @@ Each case damages a copy of a fold on which all steps have run (or only some),
 and runs one step on it. What has to be accepted stands at the end.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -104,6 +105,28 @@ def all_of(*damages: Callable[[Path], None]) -> Callable[[Path], None]:
             one(root)
 
     return damage
+
+
+def on_record(path: Path) -> Callable[[Path], None]:
+    """As if the step that makes the file had written it so: it is up to date, and still wrong."""
+
+    def damage(root: Path) -> None:
+        record, name = root / RESULTS / "provenance.json", path.relative_to(RESULTS).as_posix()
+        text = record.read_text()
+        outputs = [task["outputs"] for task in json.loads(text)["tasks"].values()]
+        (old,) = (found[name] for found in outputs if name in found)
+        new = hashlib.sha256((root / path).read_bytes()).hexdigest()
+        record.write_text(text.replace(old, new))
+
+    return damage
+
+
+def made(path: Path, damage: Callable[[Path], None]) -> Callable[[Path], None]:
+    return all_of(damage, on_record(path))
+
+
+def made_as(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+    return made(path, edited(path, change))
 
 
 def config(checkpoint: Path, **values) -> Callable[[Path], None]:
@@ -384,24 +407,33 @@ CASES: dict[str, Case] = {
     "scores that are a pipe": Case(7, lambda root: os.mkfifo(root / MINE), ("is not a file",)),
     # results that are not as the steps left them
     "cache too short": Case(
-        4, edited(CACHE / "intermediate.npy", lambda a: a[:-1]), ("shape (59, 32)", "exp-fl-5-3.py")
+        4,
+        made_as(CACHE / "intermediate.npy", lambda a: a[:-1]),
+        ("shape (59, 32)", "exp-fl-5-3.py"),
     ),
     "cache in double precision": Case(
-        5, edited(CACHE / "output.npy", lambda a: a.astype(float)), ("float64", "exp-fl-5-3.py")
+        5, made_as(CACHE / "output.npy", lambda a: a.astype(float)), ("float64", "exp-fl-5-3.py")
     ),
     "cache in Fortran order": Case(
-        6, edited(CACHE / "intermediate.npy", np.asfortranarray), ("Fortran", "exp-fl-5-3.py")
+        6, made_as(CACHE / "intermediate.npy", np.asfortranarray), ("Fortran", "exp-fl-5-3.py")
     ),
     "cache with NaN": Case(
-        4, edited(CACHE / "hidden_before_layernorm.npy", lambda a: a * np.nan), ("NaN",)
+        4, made_as(CACHE / "hidden_before_layernorm.npy", lambda a: a * np.nan), ("NaN",)
     ),
-    "cache truncated": Case(5, shorter(CACHE / "intermediate.npy"), ("not whole",)),
+    "cache truncated": Case(
+        5, shorter(CACHE / "intermediate.npy"), ("has changed since", "exp-fl-5-3.py")
+    ),
+    "cache made truncated": Case(
+        5, made(CACHE / "intermediate.npy", shorter(CACHE / "intermediate.npy")), ("not whole",)
+    ),
     "cache gone": Case(6, gone(CACHE / "output.npy"), ("output.npy", "exp-fl-5-3.py")),
     "cache changed": Case(
         5, edited(CACHE / "intermediate.npy", lambda a: a + 1), ("has changed", "step")
     ),
     "logits changed": Case(4, edited(CACHE / "logits.npy", lambda a: a + 1), ("changed",)),
-    "labels out of range": Case(4, edited(CACHE / "labels.npy", lambda a: a + 9), ("labels.npy",)),
+    "labels out of range": Case(
+        4, made_as(CACHE / "labels.npy", lambda a: a + 9), ("labels.npy has labels outside",)
+    ),
     "samples out of range": Case(
         6, edited(RESULTS / "misclf_info/all_neg.npy", lambda a: a + SAMPLES), ("all_neg.npy",)
     ),
@@ -411,11 +443,21 @@ CASES: dict[str, Case] = {
     "samples not integers": Case(
         5, edited(RESULTS / "misclf_info/all_neg.npy", lambda a: a.astype(F32)), ("float32",)
     ),
-    "settings empty": Case(4, content(SETTINGS, ""), ("settings.csv", "exp-fl-5-2.py")),
-    "settings without a column": Case(
-        5, replaced(SETTINGS, b"status", b"state"), ("no column status", "exp-fl-5-2.py")
+    "settings empty": Case(
+        4,
+        made(SETTINGS, content(SETTINGS, "")),
+        ("settings.csv is not a readable", "exp-fl-5-2.py"),
     ),
-    "settings not text": Case(6, content(SETTINGS, b"\xff\xfe\x00\x80" * 9), ("settings.csv",)),
+    "settings without a column": Case(
+        5,
+        made(SETTINGS, replaced(SETTINGS, b"status", b"state")),
+        ("no column status", "exp-fl-5-2.py"),
+    ),
+    "settings not text": Case(
+        6,
+        made(SETTINGS, content(SETTINGS, b"\xff\xfe\x00\x80" * 9)),
+        ("settings.csv is not a readable",),
+    ),
     "settings with CRLF": Case(
         4, replaced(SETTINGS, b"\n", b"\r\n"), ("settings.csv has changed", "exp-fl-5-2.py")
     ),
@@ -423,7 +465,9 @@ CASES: dict[str, Case] = {
         7, replaced(SETTINGS, b'"setting"', b'\xef\xbb\xbf"setting"'), ("has changed",)
     ),
     "a setting outside the folder": Case(
-        5, replaced(SETTINGS, b"tgt_top1", b"../../../evil"), ("settings.csv", "exp-fl-5-2.py")
+        5,
+        made(SETTINGS, replaced(SETTINGS, b"tgt_top1", b"../../../evil")),
+        ("settings.csv", "../../../evil'", "exp-fl-5-2.py"),
     ),
     "truth truncated": Case(7, shorter(TRUTH / "abs_diff.npy"), ("abs_diff.npy", "exp-fl-5-1.py")),
     "truth of another fold": Case(
