@@ -168,11 +168,11 @@ def _write_dataset(paths: FoldPaths, labels: np.ndarray, shape: Shape) -> None:
 def _write_caches(paths: FoldPaths, tail: Tail, h: np.ndarray, labels: np.ndarray) -> None:
     """The files of step 3, under the recipe of `forward.ensure_states`."""
     from utils.model import forward
-    from utils.model.inputs import open_inputs
+    from utils.model.inputs import REPAIR, open_inputs
 
     job = make_job(paths)
     inputs = open_inputs(job)
-    task = forward.plan_forward_pass(inputs)
+    task = forward.plan_forward_pass(inputs, REPAIR)
     a, y, logits = states.states_from_h(tail, h)
     found = {
         "hidden_before_layernorm": h,
