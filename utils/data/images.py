@@ -14,6 +14,7 @@ from PIL import Image
 from transformers import ViTConfig
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from utils.data.depth import eight_bits
 from utils.errors import UserError
 
 PROCESSOR_FILE = "preprocessor_config.json"
@@ -25,6 +26,8 @@ PROCESSOR_TYPES = (
     "ViTFeatureExtractor",
 )
 MODES = {1: "L", 3: "RGB"}
+# Modes that a column of images may ask for and that keep what a picture of 8 bits holds.
+EIGHT_BIT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
 MOST_WORKERS = 8
 
 
@@ -120,6 +123,7 @@ def pixel_values(
 
     Parameters
     ----------
+    images : deeper ones than 8 bits a channel are brought to 8 bits by `depth.eight_bits`.
     shape : what the model takes, from `input_shape`; its channels decide the
         mode the pictures are converted to first (1: grey, 3: RGB).
 
@@ -127,7 +131,7 @@ def pixel_values(
     -------
     float32 (B, C, H, W)
     """
-    converted = [image.convert(MODES[shape[0]]) for image in images]
+    converted = [eight_bits(image).convert(MODES[shape[0]]) for image in images]
     arrays = processor(converted, do_convert_rgb=False)["pixel_values"]
     for array in arrays:
         if array.shape != shape:
@@ -139,14 +143,23 @@ def pixel_values(
     return torch.from_numpy(np.stack(arrays).astype(np.float32, copy=False))
 
 
-@dataclass(frozen=True)
 class ImageRows(torch.utils.data.Dataset):
-    """A split as a map-style data set whose errors say which image they are about."""
+    """A split as a map-style data set whose errors say which image they are about.
 
-    dataset: datasets.Dataset
-    image_column: str
-    label_column: str
-    split: str
+    Rows are a picture of 8 bits a channel and a label, whether the column holds
+    images, encoded images in bytes, or `Image(decode=False)`. A mode that the
+    column asks for is applied last: `datasets` would clip deeper pictures.
+    """
+
+    def __init__(
+        self, dataset: datasets.Dataset, image_column: str, label_column: str, split: str
+    ) -> None:
+        asked = getattr(dataset.features[image_column], "mode", None)
+        self.mode = asked if asked in EIGHT_BIT_MODES else None
+        self.dataset = dataset
+        if dataset.features[image_column] != datasets.Image():
+            self.dataset = dataset.cast_column(image_column, datasets.Image())
+        self.image_column, self.label_column, self.split = image_column, label_column, split
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -154,18 +167,22 @@ class ImageRows(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         try:
             row = self.dataset[index]
+            picture = row[self.image_column]
+            if picture is not None:
+                picture = eight_bits(picture)
+                picture = picture.convert(self.mode) if self.mode else picture
         except Exception as error:  # Pillow's decoders raise whatever they stumble over
             reason = " ".join(str(error).split())[:200]
             raise ImageError(
                 f"image {index} of the split {self.split!r} cannot be read ({reason}); "
                 "mend or remove it in the data set"
             ) from None
-        if row[self.image_column] is None:
+        if picture is None:
             raise ImageError(
                 f"image {index} of the split {self.split!r} is missing; "
                 "mend or remove it in the data set"
             )
-        return row[self.image_column], row[self.label_column]
+        return picture, row[self.label_column]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from transformers import ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
 from utils.constants import PROFILES
-from utils.data import folds, images
+from utils.data import depth, folds, images
 from utils.errors import UserError
 from utils.model import checkpoints, states, tail
 from utils.model.inputs import M1, REPAIR, SPLITS, Inputs
@@ -153,7 +153,7 @@ def plan_forward_pass(inputs: Inputs, data: str) -> Task:
         "forward_pass" if data == REPAIR else f"forward_pass of the {data}",
         inputs=[M1, data],
         constants=["INFERENCE_PRECISION", "image_column", "label_column"],
-        code=(states, tail, images, checkpoints, folds, ModuleType(__name__)),
+        code=(states, tail, images, depth, checkpoints, folds, ModuleType(__name__)),
         step=CACHE_STEP,
     )
 
