@@ -1,7 +1,9 @@
 """Folds: the split is that of docs/definitions.md 2, and bad folders are told from good ones."""
 
+import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import datasets
 import huggingface_hub
@@ -12,7 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import KFold
 
 from utils.constants import PROFILES, SPLIT_SEED
-from utils.data import folds
+from utils.data import folds, images
 from utils.errors import UserError
 from utils.run.hashing import HashCache
 from utils.run.paths import FoldPaths
@@ -164,16 +166,64 @@ def test_missing_and_empty_splits_are_named(paths, source):
 def test_columns_are_checked(source):
     train = source["train"]
     assert folds.columns_of(train, PROFILE, "here") == ("img", "label")
-    with pytest.raises(UserError, match="here has the columns img, label; expected 'image'"):
-        folds.columns_of(train, PROFILES["tiny-imagenet"], "here")
-    with pytest.raises(UserError, match="expected 'fine_label'"):
-        folds.columns_of(train, PROFILES["c100"], "here")
     text = train.cast_column("label", datasets.Value("string"))
     with pytest.raises(UserError, match="'label' holds string, expected class numbers"):
         folds.columns_of(text, PROFILE, "here")
     numbers = datasets.Dataset.from_dict({"img": [1], "label": [1]})
     with pytest.raises(UserError, match="'img' does not hold images"):
         folds.columns_of(numbers, PROFILE, "here")
+
+
+CLASSES = datasets.ClassLabel(names=["a", "b"])
+WHOLE, TEXT, BYTES = (datasets.Value(kind) for kind in ("int64", "string", "binary"))
+PICTURE, UNDECODED = datasets.Image(), datasets.Image(decode=False)
+AS_STRUCT = {"bytes": BYTES, "path": TEXT}
+
+
+@pytest.mark.parametrize(
+    ("columns", "ds", "found", "note"),
+    [
+        ({"image": PICTURE, "label": CLASSES}, "c100",
+         ("image", "label"), "'image' for 'img', 'label' for 'fine_label'"),
+        ({"img": PICTURE, "fine_label": CLASSES}, "tiny-imagenet",
+         ("img", "fine_label"), "'img' for 'image', 'fine_label' for 'label'"),
+        ({"img": PICTURE, "labels": CLASSES, "id": WHOLE}, "digits",
+         ("img", "labels"), "'labels' for 'label'"),
+        ({"picture": UNDECODED, "animal": CLASSES}, "digits", ("picture", "animal"), "animal"),
+        ({"picture": AS_STRUCT, "file": TEXT, "labels": WHOLE}, "digits",
+         ("picture", "labels"), "picture"),
+        ({"img": PICTURE, "mask": PICTURE, "label": WHOLE, "tone": CLASSES}, "digits",
+         ("img", "label"), ""),
+        ({"img": BYTES, "label": CLASSES}, "digits", ("img", "label"), ""),
+    ],
+)  # fmt: skip
+def test_the_only_column_of_its_kind_is_taken(columns, ds, found, note):
+    dataset = datasets.Dataset.from_dict({c: [] for c in columns}, datasets.Features(columns))
+    assert folds.columns_of(dataset, PROFILES[ds], "here") == found
+    said = folds.taken_instead(found, PROFILES[ds])
+    assert note in said and bool(said) == bool(note)
+
+
+@pytest.mark.parametrize(
+    ("columns", "ds", "said"),
+    [
+        ({"image": PICTURE, "mask": PICTURE, "label": CLASSES}, "digits",
+         "image, mask, label; expected 'img', where image and mask could be meant; set image_col"),
+        ({"img": PICTURE, "coarse": CLASSES, "fine": CLASSES}, "digits",
+         "expected 'label', where coarse and fine could be meant; set label_column"),
+        ({"img": PICTURE, "label": WHOLE, "labels": WHOLE}, "c100",
+         "expected 'fine_label', where label and labels could be meant; set label_column"),
+        ({"img": PICTURE, "id": WHOLE}, "digits", "expected 'label'; set label_column"),
+        ({"file": BYTES, "label": CLASSES}, "digits", "expected 'img'; set image_column"),
+        ({"img": PICTURE, "label": TEXT}, "digits", "class numbers .*; set label_column"),
+        ({"img": TEXT, "photo": PICTURE, "label": CLASSES}, "digits", "hold images .* image_col"),
+    ],
+)  # fmt: skip
+def test_where_several_columns_could_be_meant_the_constant_is_named(columns, ds, said):
+    dataset = datasets.Dataset.from_dict({c: [] for c in columns}, datasets.Features(columns))
+    with pytest.raises(UserError, match=said) as error:
+        folds.columns_of(dataset, PROFILES[ds], "here")
+    assert "of the profile in PROFILES of utils/constants.py" in str(error.value)
 
 
 def test_labels_and_names(source):
@@ -272,6 +322,87 @@ def test_data_on_disk(tmp_path, source, write):
         assert sums[0] == sums[1]
 
 
+@pytest.mark.parametrize("name", ["a[b]", "[ ]", "c*d", "e?f", "{g,h}", "[!i]"])
+@pytest.mark.parametrize("write", [as_saved, as_parquet, as_images])
+def test_a_folder_of_any_name_is_taken_at_its_word(tmp_path, source, write, name):
+    """Not as a pattern, which would find its neighbours or nothing."""
+    small = datasets.DatasetDict({k: v.select(range(4)) for k, v in source.items()})
+    small = small.rename_column("img", "image")
+    profile = dataclasses.replace(PROFILES["tiny-imagenet"], test_split="test")
+    for neighbour in ("b", "cXd", "eXf", "g", "i"):
+        write(tmp_path / neighbour, small)
+    write(tmp_path / name, small)
+    found = folds.load_source(profile, tmp_path / name, SPLIT_SEED)
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 4, "test": 4}
+    paths = FoldPaths(tmp_path / name, name, 0)
+    folds.make_fold(paths, found, "test", 2, SPLIT_SEED)
+    assert len(folds.load_split(paths, "repair")) == 2 and len(hash_of(paths)) == 64
+
+
+def test_a_folder_that_says_which_files_hold_what_is_believed(tmp_path, source):
+    """The README of a repository on the hub may, and does for CIFAR-100."""
+    folder = tmp_path / "a[b]"
+    for split, name in (("train", "one"), ("test", "two")):
+        source[split].to_parquet(folder / "parts" / f"{name}.parquet")
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: main\n  data_files:\n"
+        "  - split: train\n    path: parts/one*\n  - split: test\n    path: parts/two*\n---\n"
+    )
+    found = folds.load_source(PROFILE, folder, SPLIT_SEED)
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 30, "test": 10}
+
+
+def undecoded(split):
+    return split.cast_column("img", datasets.Image(decode=False))
+
+
+def as_struct(split):
+    """As pandas or polars write it: nothing says that these bytes are images."""
+    rows = {"img": undecoded(split)["img"][:], "label": split["label"][:]}
+    kinds = datasets.Features(img=AS_STRUCT, label=split.features["label"])
+    return datasets.Dataset.from_dict(rows, kinds)
+
+
+def as_bytes(split):
+    rows = {"img": [row["bytes"] for row in undecoded(split)["img"]], "label": split["label"][:]}
+    kinds = datasets.Features(img=BYTES, label=split.features["label"])
+    return datasets.Dataset.from_dict(rows, kinds)
+
+
+@pytest.mark.parametrize("encode", [undecoded, as_struct, as_bytes])
+def test_images_that_are_not_decoded_are_read(tmp_path, source, encode):
+    folder, paths = tmp_path / "data set", FoldPaths(tmp_path, "digits", 0)
+    datasets.DatasetDict({k: encode(v) for k, v in source.items()}).save_to_disk(folder)
+    found = folds.load_source(PROFILE, folder, SPLIT_SEED)
+    folds.make_fold(paths, found, "test", 5, SPLIT_SEED)
+    repair = folds.load_split(paths, "repair")
+    rows = images.ImageRows(repair, *folds.columns_of(repair, PROFILE, "here"), "repair")
+    other = FoldPaths(tmp_path / "other", "digits", 0)
+    folds.make_fold(other, source, "test", 5, SPLIT_SEED)
+    expected = folds.load_split(other, "repair")
+    assert np.array_equal([np.asarray(rows[i][0]) for i in range(len(rows))], pixels(expected))
+    assert [rows[i][1] for i in range(len(rows))] == expected["label"][:]
+
+
+def test_files_that_undecoded_images_name_are_put_into_the_fold(tmp_path, source):
+    names = []
+    for i, row in enumerate(source["train"]):
+        names.append(str(tmp_path / f"{i}.png"))
+        row["img"].save(names[-1])
+    train = datasets.Dataset.from_dict(
+        {"img": [{"bytes": None, "path": n} for n in names], "label": source["train"]["label"][:]},
+        datasets.Features(img=UNDECODED, label=source["train"].features["label"]),
+    )
+    paths = FoldPaths(tmp_path, "digits", 0)
+    folds.make_fold(
+        paths, datasets.DatasetDict(train=train, test=source["test"]), "test", 5, SPLIT_SEED
+    )
+    for name in names:
+        Path(name).unlink()
+    rows = images.ImageRows(folds.load_split(paths, "train"), "img", "label", "train")
+    assert rows[0][0].size == (8, 8)
+
+
 def test_saved_images_do_not_need_the_folder_they_came_from(tmp_path, source):
     folder = tmp_path / "data set"
     as_images(folder, source.rename_column("img", "image"))
@@ -289,8 +420,10 @@ def test_data_on_disk_that_does_not_fit(tmp_path, source):
     source.save_to_disk(folder)
     with pytest.raises(UserError, match="splits train, test; expected 'valid'"):
         folds.load_source(PROFILES["tiny-imagenet"], folder, SPLIT_SEED)
-    with pytest.raises(UserError, match="split 'train' has the columns img, label; expected 'fine"):
-        folds.load_source(PROFILES["c100"], folder, SPLIT_SEED)
+    plain = source.cast_column("label", datasets.Value("int64")).rename_column("label", "number")
+    plain.save_to_disk(tmp_path / "plain")
+    with pytest.raises(UserError, match="split 'train' has the columns img, number; expected 'la"):
+        folds.load_source(PROFILE, tmp_path / "plain", SPLIT_SEED)
     with pytest.raises(UserError, match="single split"):
         folds.load_source(PROFILE, folder / "train", SPLIT_SEED)
     (tmp_path / "empty").mkdir()

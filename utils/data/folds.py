@@ -1,9 +1,12 @@
 """The folds of a data set: made once, read by every step (docs/definitions.md 2)."""
 
+import glob
 import json
 import shutil
 import tempfile
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import datasets
 import huggingface_hub
@@ -11,6 +14,7 @@ import numpy as np
 from datasets.exceptions import DatasetsError
 
 from utils.constants import Profile
+from utils.data.literal import literal
 from utils.errors import UserError
 from utils.run import hashing
 from utils.run.paths import TEMPORARY_PREFIX, FoldPaths
@@ -19,6 +23,9 @@ SPLITS = ("train", "repair", "test")
 # The names under which `datasets` files a folder that is called otherwise.
 SPLIT_ALIASES = {"valid": "validation", "validation": "valid"}
 DIGITS_TEST_SHARE = 0.2
+PROFILES_ARE_IN = "PROFILES of utils/constants.py"
+# What a column of plain integers is called that holds classes.
+LABEL_NAMES = ("label", "labels", "fine_label", "fine_labels", "class", "target")
 
 
 # -- making ---------------------------------------------------------------------------------
@@ -66,7 +73,9 @@ def make_fold(
 
 def remove_leftovers(paths: FoldPaths) -> None:
     """Delete what a killed run left of this fold."""
-    for leftover in paths.dataset.parent.glob(f"{TEMPORARY_PREFIX}{paths.dataset.name}-*"):
+    for leftover in paths.dataset.parent.glob(
+        f"{TEMPORARY_PREFIX}{glob.escape(paths.dataset.name)}-*"
+    ):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
@@ -109,7 +118,8 @@ def _load_folder(folder: Path) -> datasets.DatasetDict:
             return datasets.load_from_disk(folder)
         if (folder / datasets.config.DATASET_STATE_JSON_FILENAME).is_file():
             raise UserError(f"{folder} is a single split; give the folder of the DatasetDict")
-        return datasets.load_dataset(str(folder))
+        with literal(folder):
+            return datasets.load_dataset(str(folder))
     except UserError:
         raise
     except (OSError, ValueError, LookupError, RuntimeError, DatasetsError) as error:
@@ -202,22 +212,81 @@ def _not_a_fold(paths: FoldPaths) -> str:
 
 
 def columns_of(dataset: datasets.Dataset, profile: Profile, where: str) -> tuple[str, str]:
-    """Names of the image and the label column, after checking that they are what they say."""
-    image, label = profile.image_column, profile.label_column
-    found = ", ".join(dataset.column_names)
-    for column in (image, label):
-        if column not in dataset.column_names:
-            raise UserError(f"{where} has the columns {found}; expected {column!r}")
-    if not isinstance(dataset.features[image], datasets.Image):
-        raise UserError(f"{where}: the column {image!r} does not hold images (datasets.Image)")
-    kind = dataset.features[label]
-    whole = isinstance(kind, datasets.ClassLabel) or "int" in str(getattr(kind, "dtype", ""))
-    if not whole:
+    """Names of the image and the label column, after checking that they are what they say.
+
+    They are the profile's. Where one is not there, the only column of its kind is taken.
+    """
+    features = dataset.features
+    image = _find_column(features, "image_column", profile, where, is_image)
+    if not is_image(features[image]) and not _is_bytes(features[image]):
+        raise UserError(
+            f"{where}: the column {image!r} does not hold images (datasets.Image); set "
+            f"image_column of the profile in {PROFILES_ARE_IN}"
+        )
+    classes = any(isinstance(kind, datasets.ClassLabel) for kind in features.values())
+    label = _find_column(
+        features, "label_column", profile, where,
+        lambda kind: isinstance(kind, datasets.ClassLabel) if classes else _is_whole(kind),
+        None if classes else LABEL_NAMES,
+    )  # fmt: skip
+    kind = features[label]
+    if not _is_whole(kind):
         raise UserError(
             f"{where}: the column {label!r} holds {getattr(kind, 'dtype', kind)}, expected class "
-            "numbers (datasets.ClassLabel or integers)"
+            "numbers (datasets.ClassLabel or integers); set label_column of the profile in "
+            f"{PROFILES_ARE_IN}"
         )
     return image, label
+
+
+def _find_column(
+    features: datasets.Features,
+    constant: str,
+    profile: Profile,
+    where: str,
+    fits: Callable[[Any], bool],
+    names: Collection[str] | None = None,
+) -> str:
+    """The column that `constant` of the profile names, else the only one that `fits`.
+
+    names : what such a column is called; None where its kind alone tells it.
+    """
+    wanted = getattr(profile, constant)
+    if wanted in features:
+        return wanted
+    found = [c for c, kind in features.items() if fits(kind) and (names is None or c in names)]
+    if len(found) == 1:
+        return found[0]
+    several = f", where {' and '.join(found)} could be meant" if found else ""
+    raise UserError(
+        f"{where} has the columns {', '.join(features)}; expected {wanted!r}{several}; "
+        f"set {constant} of the profile in {PROFILES_ARE_IN}"
+    )
+
+
+def is_image(kind: Any) -> bool:
+    """Whether a feature holds pictures: Image, decoded or not, or what Image(decode=False) gives.
+
+    A file that was written without `datasets` has the last, a struct of bytes and path.
+    """
+    if isinstance(kind, dict):
+        return "bytes" in kind and set(kind) <= {"bytes", "path"} and _is_bytes(kind["bytes"])
+    return isinstance(kind, datasets.Image)
+
+
+def _is_bytes(kind: Any) -> bool:
+    return isinstance(kind, datasets.Value) and kind.dtype in ("binary", "large_binary")
+
+
+def _is_whole(kind: Any) -> bool:
+    return isinstance(kind, datasets.ClassLabel) or "int" in str(getattr(kind, "dtype", ""))
+
+
+def taken_instead(columns: tuple[str, str], profile: Profile) -> str:
+    """What to tell the user where `columns_of` found other names than the profile's, else ""."""
+    asked = profile.image_column, profile.label_column
+    pairs = [f"{c!r} for {a!r}" for c, a in zip(columns, asked, strict=True) if c != a]
+    return f"the only columns of their kind: {', '.join(pairs)}" if pairs else ""
 
 
 def read_labels(dataset: datasets.Dataset, label_column: str) -> np.ndarray:
