@@ -69,9 +69,6 @@ def work(job: cli.Job) -> Outcome:
     if trains:
         train(job, profile, ledger, record, done[-1] if done else None)
         done = training.complete_checkpoints(job.paths)
-        for checkpoint in done[-2:]:
-            accuracy = training.repair_accuracy(checkpoint)
-            job.log.info("%s: accuracy %.3f on the repair split", checkpoint.name, accuracy)
     else:
         job.log.info("%s has %d checkpoints: kept as it is", job.paths.training, len(done))
     replayed = replay(job, profile, ledger)
@@ -114,6 +111,9 @@ def make_fold(job: cli.Job, profile: Profile, ledger: Ledger) -> bool:
     watch = Stopwatch()
     with task:
         source = folds.load_source(profile, job.args.data_dir, split_seed)
+        columns = folds.columns_of(source["train"], profile, "")
+        if note := folds.taken_instead(columns, profile):
+            job.log.info("takes %s", note)
         folds.make_fold(job.paths, source, profile.test_split, n_folds, split_seed)
         task.time("folds", watch.seconds)
     job.log.info("%s made from %s", job.paths.dataset, job.args.data_dir or profile.source)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,54 @@ def test_accuracy_in_the_table_is_that_of_the_checkpoint(new_fold):
         assert training.repair_accuracy(checkpoint) == pytest.approx(hits / len(repair))
         found.append(hits)
     assert len(set(found)) > 1
+
+
+def test_training_shows_a_bar_and_a_line_per_epoch(new_fold, monkeypatch, caplog, capsys):
+    """Loss and time left in the bar; the line has the mean loss of the epoch's steps."""
+    losses = []
+
+    class Spied(finetuning.Trainer):
+        def training_step(self, *given, **more):
+            losses.append(float(found := super().training_step(*given, **more)))
+            return found
+
+    monkeypatch.setattr(finetuning, "Trainer", Spied)
+    monkeypatch.setattr(finetuning, "LOG_EVERY", 0.15)  # 3 of 20 steps: epochs end in between
+    with caplog.at_level(logging.INFO, "test"):
+        done = train(new_fold("a"))
+    lines = [line for line in caplog.messages if line.startswith("epoch")]
+    assert len(lines) == 2 and len(losses) == 20
+    for epoch, (line, checkpoint) in enumerate(zip(lines, done, strict=True), start=1):
+        of_epoch = losses[10 * epoch - 10 : 10 * epoch]
+        assert line.startswith(
+            f"epoch {epoch} of 2: loss {np.mean(of_epoch):.3f}, "
+            f"accuracy {training.repair_accuracy(checkpoint):.3f} on the repair split, "
+        )
+        assert line.endswith(" s")
+    shown = capsys.readouterr()
+    last = shown.err.rstrip().split("\r")[-1]
+    assert re.fullmatch(r"training: 100%.* 20/20 \[\d\d:\d\d<\d\d:\d\d, .*, loss=\d.*\]", last)
+    assert "grad_norm" not in shown.out + shown.err  # HF's own lines
+
+
+def test_a_training_that_fails_ends_the_line_of_its_bar(new_fold, monkeypatch, capsys):
+    def fails(self, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(finetuning.Trainer, "training_step", fails)
+    with pytest.raises(UserError, match="No space left on device"):
+        train(new_fold("a"))
+    assert capsys.readouterr().err.endswith("\n")
+
+
+def test_the_bar_of_a_resumed_training_begins_where_it_goes_on(new_fold, capsys, caplog):
+    paths = new_fold("a")
+    shutil.rmtree(train(paths)[-1])
+    capsys.readouterr()
+    with caplog.at_level(logging.INFO, "test"):
+        train(paths)
+    assert "training:  50%" in capsys.readouterr().err
+    assert [line[:12] for line in caplog.messages if line.startswith("epoch")] == ["epoch 2 of 2"]
 
 
 def test_seed_decides_the_weights(new_fold):

@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import transformers
 from accelerate import PartialState
 from safetensors import SafetensorError
 from torch.utils.data import ConcatDataset
+from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers import (
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -29,9 +31,12 @@ from utils.constants import Profile
 from utils.data import folds, images
 from utils.errors import UserError
 from utils.model import checkpoints
+from utils.model.progress import Progress
+from utils.run.log import silent_log
 from utils.run.paths import FoldPaths
 
 LOGGED = ("batch_size", "learning_rate", "weight_decay", "epochs", "repeats_per_epoch")
+LOG_EVERY = 0.01  # of all steps
 BASE_MODEL_FILES = ["config.json", "preprocessor_config.json", "model*.safetensors*"]
 
 
@@ -72,7 +77,7 @@ def train_fold(
         seed,
         ", ".join(f"{name} {getattr(profile, name)}" for name in LOGGED),
     )
-    return train(trainer, paths, profile, resume_from)
+    return train(trainer, paths, profile, resume_from, log)
 
 
 def replay_epoch(
@@ -132,16 +137,7 @@ def make_trainer(
     # A new classification head is no news, and the bar of saving one file neither.
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    splits = {split: folds.load_split(paths, split) for split in ("train", "repair")}
-    image, label = folds.columns_of(splits["train"], profile, str(paths.dataset))
-    names = folds.class_names(splits["train"], label)
-    rows = {}
-    for split, dataset in splits.items():
-        where = f"{paths.dataset}, split {split!r}"
-        folds.columns_of(dataset, profile, where)
-        folds.require_labels(folds.read_labels(dataset, label), len(names), where)
-        rows[split] = images.ImageRows(dataset, image, label, split)
-
+    rows, names = read_rows(paths, profile)
     transformers.set_seed(seed)
     model, processor = build_model(profile, base_model, names)
     shape = images.input_shape(model.config)
@@ -163,18 +159,46 @@ def make_trainer(
     )
 
 
-def train(trainer: Trainer, paths: FoldPaths, profile: Profile, resume_from: Path | None) -> str:
-    """Train to the end, from scratch or from a checkpoint; the device it ran on."""
+def train(
+    trainer: Trainer,
+    paths: FoldPaths,
+    profile: Profile,
+    resume_from: Path | None,
+    log: logging.Logger | None = None,
+) -> str:
+    """Train to the end, from scratch or from a checkpoint; the device it ran on.
+
+    log : gets a line per epoch.
+    """
     started = Started()
     trainer.add_callback(started)
+    trainer.remove_callback(PrinterCallback)
+    progress = Progress(log or silent_log())
+    trainer.add_callback(progress)
     with (
         failures_in_words(paths, profile, resume_from, started),
         cpu_threads(profile.cpu_threads),
+        logging_redirect_tqdm([log] if log else []),
+        closing(progress),
     ):
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     if trainer.is_world_process_zero():
         shutil.rmtree(paths.training_staging, ignore_errors=True)
     return str(trainer.args.device)
+
+
+def read_rows(paths: FoldPaths, profile: Profile) -> tuple[dict[str, images.ImageRows], list[str]]:
+    """Pictures and labels of the splits train and repair, and the names of the classes."""
+    rows: dict[str, images.ImageRows] = {}
+    names: list[str] = []
+    for split in ("train", "repair"):
+        dataset = folds.load_split(paths, split)
+        where = f"{paths.dataset}, split {split!r}"
+        image, label = folds.columns_of(dataset, profile, where)
+        names = names or folds.class_names(dataset, label)
+        folds.require_labels(folds.read_labels(dataset, label), len(names), where)
+        rows[split] = images.ImageRows(dataset, image, label, split)
+    return rows, names
 
 
 class Started(TrainerCallback):
@@ -262,6 +286,9 @@ def training_arguments(
         # Accuracies of M1 and M2 on the repair split, for the table at the end.
         eval_strategy="epoch",
         per_device_eval_batch_size=64,
+        # A bar and lines of our own, with the loss that the Trainer logs.
+        disable_tqdm=True,
+        logging_steps=LOG_EVERY,
         # The model's forward does not know the columns of the data set.
         remove_unused_columns=False,
         dataloader_num_workers=images.preprocessing_workers(

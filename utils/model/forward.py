@@ -181,6 +181,9 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
         inputs.pair.m1.name, len(loader.dataset), data, device, loader.batch_size,
         job.constants["INFERENCE_PRECISION"],
     )  # fmt: skip
+    columns = loader.dataset.image_column, loader.dataset.label_column
+    if note := folds.taken_instead(columns, PROFILES[job.paths.ds]):
+        job.log.info("takes %s", note)
     inputs.ledger.device = str(device)
     with task:
         watch = Stopwatch()
