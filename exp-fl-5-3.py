@@ -38,7 +38,9 @@ def proof(job: cli.Job, inputs: Inputs, data: str) -> dict[str, float]:
         inputs=[M1, *states.cache_inputs(paths, split)],
         code=(forward, states, tail),
     )
-    if not task.done:
+    if task.done:
+        job.log.info("%s is up to date: kept", paths.cache_proof(split))
+    else:
         with task:
             watch = Stopwatch()
             model, m1_tail = forward.load_model(inputs.pair.m1), states.load_tail(inputs.pair.m1)
@@ -48,7 +50,7 @@ def proof(job: cli.Job, inputs: Inputs, data: str) -> dict[str, float]:
             job.log.info("wrote %s", paths.cache_proof(split))
     found = pd.read_csv(paths.cache_proof(split)).set_index("quantity")["value"].to_dict()
     job.log.info(
-        "%s: logits from the cache equal the model's (largest relative difference %.1e); "
+        "%s: the logits from the cache equal the model's (largest relative difference %.1e); "
         "the cached tail is %.0f times faster than the model",
         data, found["max_diff_logits"], found["speedup"],
     )  # fmt: skip

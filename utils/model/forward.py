@@ -3,6 +3,7 @@
 Steps 2 and 3 both need it and both come here; whichever is first makes the caches.
 """
 
+import logging
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers import ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
@@ -25,11 +27,13 @@ from utils.model.tail import Tail
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
-from utils.run.stopwatch import Stopwatch
+from utils.run.stopwatch import Stopwatch, in_words
 from utils.run.task import Task
 
 # Batch sizes where INFERENCE_BATCH_SIZE leaves them open.
 CPU_BATCH, GPU_BATCH = 32, 256
+# Batches after which the time of a forward pass is known.
+FEW_BATCHES = 4
 # Samples whose a and y are compared with what the whole model computes inside.
 PROOF_SAMPLES = 16
 # How far float32 may drift between the model and its tail, relative to the
@@ -93,16 +97,19 @@ def run_model(
     loader: "DataLoader",
     device: torch.device,
     precision: str,
+    log: logging.Logger,
 ) -> dict[str, np.ndarray]:
     """h, logits and labels of every sample of `loader`, in its order.
 
     Parameters
     ----------
     precision : "fp32" or "bf16"; the caches are float32 either way.
+    log : is told after a few batches how long the rest will take.
     """
     model = model.to(device)
     parts: dict[str, list[np.ndarray]] = {"hidden_before_layernorm": [], "logits": [], "labels": []}
     enabled = precision == "bf16"
+    watch, ends = Stopwatch(), []
     for batch in tqdm(loader, desc="forward pass", unit="batch"):
         pixels = batch["pixel_values"].to(device, non_blocking=True)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
@@ -110,7 +117,19 @@ def run_model(
         parts["hidden_before_layernorm"].append(h.cpu().numpy())
         parts["logits"].append(logits.cpu().numpy())
         parts["labels"].append(batch["labels"].numpy().astype(np.int64))
+        ends.append(watch.seconds)
+        if len(ends) == min(FEW_BATCHES, len(loader) - 1):
+            log.info("the forward pass takes about %s more", in_words(time_left(ends, len(loader))))
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def time_left(ends: list[float], batches: int) -> float:
+    """Seconds that the rest of `batches` takes, from when the first ones ended.
+
+    The first one, which pays for warming up, counts only where it is alone.
+    """
+    seconds = ends[0] if len(ends) == 1 else (ends[-1] - ends[0]) / (len(ends) - 1)
+    return seconds * (batches - len(ends))
 
 
 def make_loader(
@@ -185,9 +204,9 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
     if note := folds.taken_instead(columns, PROFILES[job.paths.ds]):
         job.log.info("takes %s", note)
     inputs.ledger.device = str(device)
-    with task:
+    with task, logging_redirect_tqdm([job.log]):
         watch = Stopwatch()
-        found = run_model(model, loader, device, job.constants["INFERENCE_PRECISION"])
+        found = run_model(model, loader, device, job.constants["INFERENCE_PRECISION"], job.log)
         task.time(f"forward_pass/{split}", watch.seconds)
         job.log.info("%.0f samples per second", len(found["labels"]) / watch.seconds)
         watch = Stopwatch()
@@ -216,13 +235,23 @@ def prove(
     ------
     UserError : the caches do not reproduce the model.
     """
-    watch = Stopwatch()
-    _, _, logits = states.states_from_h(m1_tail, cached.h)
-    tail_s = watch.seconds / cached.n_samples
     loader = make_loader(job, inputs.pair.m1, model.config, torch.device("cpu"), split)
     few = Subset(loader.dataset, range(min(PROOF_SAMPLES, cached.n_samples)))
     batch = loader.collate_fn([few[i] for i in range(len(few))])
+    watch = Stopwatch()
     forward_states(model, batch["pixel_values"][:1])  # the first call pays for warming up
+    model_s = watch.seconds
+    watch = Stopwatch()
+    states.states_from_h(m1_tail, cached.h[: states.BLOCK])
+    tail_s = watch.seconds / min(states.BLOCK, cached.n_samples)
+    job.log.info(
+        "compares the caches of %d images with %s, run on %d of them: takes about %s",
+        cached.n_samples, inputs.pair.m1.name, len(few),
+        in_words(tail_s * cached.n_samples + model_s * len(few)),
+    )  # fmt: skip
+    watch = Stopwatch()
+    _, _, logits = states.states_from_h(m1_tail, cached.h)
+    tail_s = watch.seconds / cached.n_samples
     watch = Stopwatch()
     inside = model_states(model, batch["pixel_values"])
     model_s = watch.seconds / len(few)
