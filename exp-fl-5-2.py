@@ -43,11 +43,11 @@ def work(job: cli.Job) -> pd.DataFrame:
         job.log.info("misclf_info/ is up to date: kept")
     else:
         watch = Stopwatch()
-        table = misclassification.predictions(cached.logits, cached.labels)
-        true, predicted = table["true_label"].to_numpy(), table["pred_label"].to_numpy()
         names = class_names(job, cached.logits.shape[1])
+        table = misclassification.predictions(cached.logits, cached.labels, names)
+        true, predicted = table["true_label"].to_numpy(), table["pred_label"].to_numpy()
         metrics = misclassification.class_metrics(true, predicted, names)
-        pairs = misclassification.mis_ranking(true, predicted)
+        pairs = misclassification.mis_ranking(true, predicted, names)
         settings = misclassification.find_settings(
             true,
             predicted,
@@ -76,7 +76,7 @@ def work(job: cli.Job) -> pd.DataFrame:
                         task.save_array(paths.neg_test(setting.setting), setting.neg_test)
                 else:
                     job.log.info("%s is left out: %s", setting.setting, setting.reason)
-            task.save_table(paths.settings, misclassification.settings_table(settings))
+            task.save_table(paths.settings, misclassification.settings_table(settings, names))
         job.log.info("wrote %s", paths.misclf_info)
     ledger.close()
     return pd.read_csv(paths.settings)

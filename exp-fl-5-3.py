@@ -50,7 +50,7 @@ def proof(job: cli.Job, inputs: Inputs, data: str) -> dict[str, float]:
             job.log.info("wrote %s", paths.cache_proof(split))
     found = pd.read_csv(paths.cache_proof(split)).set_index("quantity")["value"].to_dict()
     job.log.info(
-        "%s: the logits from the cache equal the model's (largest relative difference %.1e); "
+        "%s: logits from the cache equal the model's (largest relative difference %.1e); "
         "the cached tail is %.0f times faster than the model",
         data, found["max_diff_logits"], found["speedup"],
     )  # fmt: skip

@@ -32,7 +32,7 @@ def names(n_classes):
 
 def find(true, predicted, n_classes=6, top_ranks=3, min_samples=2):
     metrics = misclf.class_metrics(true, predicted, names(n_classes))
-    pairs = misclf.mis_ranking(true, predicted)
+    pairs = misclf.mis_ranking(true, predicted, names(n_classes))
     return misclf.find_settings(true, predicted, metrics, pairs, top_ranks, min_samples)
 
 
@@ -42,10 +42,14 @@ def find(true, predicted, n_classes=6, top_ranks=3, min_samples=2):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_predictions_are_the_softmax_of_the_highest_logit(dtype):
     logits = np.array([[1, 3, 2], [0, 0, 0], [1000, 0, -1000], [-5, -5, 4]], dtype=dtype)
-    table = misclf.predictions(logits, np.array([1, 0, 0, 1]))
+    table = misclf.predictions(logits, np.array([1, 0, 0, 1]), ["a", "b", "c"])
     assert table["index"].tolist() == [0, 1, 2, 3]
     assert table["pred_label"].tolist() == [1, 0, 0, 2]  # equal logits: the lowest class
     assert table["correct"].tolist() == [1, 1, 1, 0]
+    assert table["true_name"].tolist() == ["b", "a", "a", "b"]
+    assert table["pred_name"].tolist() == ["b", "a", "a", "c"]
+    head = ["index", "true_label", "pred_label", "correct", "confidence", "true_name", "pred_name"]
+    assert list(table.columns) == head
     expected = [
         math.exp(3) / (math.e + math.exp(3) + math.exp(2)), 1 / 3, 1, 1 / (1 + 2 * math.exp(-9)),
     ]  # fmt: skip
@@ -99,15 +103,18 @@ def test_misclassified_pairs_come_by_count_then_by_labels(seed):
     true, predicted = random_labels(seed, n_samples=60)
     pairs = Counter((int(p), int(t)) for p, t in zip(predicted, true, strict=True) if p != t)
     expected = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
-    table = misclf.mis_ranking(true, predicted)
+    table = misclf.mis_ranking(true, predicted, names(6))
     assert table["rank"].tolist() == list(range(1, len(expected) + 1))
     rows = table[["pred_label", "true_label", "count"]].itertuples(index=False, name=None)
     assert [((p, t), c) for p, t, c in rows] == expected
+    assert table["pred_name"].tolist() == [f"class {p}" for (p, _), _ in expected]
+    assert table["true_name"].tolist() == [f"class {t}" for (_, t), _ in expected]
 
 
 def test_without_a_mistake_there_are_no_pairs():
-    table = misclf.mis_ranking(np.arange(4), np.arange(4))
-    assert list(table.columns) == ["rank", "pred_label", "true_label", "count"]
+    table = misclf.mis_ranking(np.arange(4), np.arange(4), names(4))
+    head = ["rank", "pred_label", "true_label", "count", "pred_name", "true_name"]
+    assert list(table.columns) == head
     assert len(table) == 0
 
 
@@ -221,8 +228,17 @@ def test_a_class_that_is_never_predicted_is_no_setting_of_precision():
 def test_table_says_what_was_chosen_and_why_not():
     true, predicted = random_labels(0, n_samples=40, n_classes=2)
     found = find(true, predicted, 2)
-    table = misclf.settings_table(found)
+    table = misclf.settings_table(found, ["=no", "yes"])
     assert list(table.columns) == settings_file.COLUMNS
+    head = "setting,misclf_type,fpfn,rank,pred_label,true_label,tgt_label,n_neg,n_pos,status,reason"
+    assert list(table.columns) == [
+        *head.split(","), "pred_name", "true_name", "tgt_name", "n_neg_test"
+    ]  # fmt: skip
+    for kind in ("pred", "true", "tgt"):
+        for label, name in zip(table[f"{kind}_label"], table[f"{kind}_name"], strict=True):
+            assert (pd.isna(label) and pd.isna(name)) or name == ["=no", "yes"][label]
+    assert table["tgt_name"].notna().any() and table["pred_name"].notna().any()
+    assert table["n_neg_test"].isna().all()
     assert table["setting"].tolist() == SETTINGS
     assert table["n_neg"].tolist() == [len(s.neg) for s in found]
     assert table["n_pos"].tolist() == [len(s.pos) for s in found]

@@ -47,10 +47,11 @@ def predicted_classes(logits: np.ndarray) -> np.ndarray:
     return logits.astype(np.float64).argmax(axis=1)
 
 
-def predictions(logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+def predictions(logits: np.ndarray, labels: np.ndarray, names: list[str]) -> pd.DataFrame:
     """predictions.csv: one row per sample; confidence is the softmax of the predicted class.
 
-    logits : (S, C); labels : (S,). Equal logits: the lowest class is predicted.
+    logits : (S, C); labels : (S,); names : of the C classes. Equal logits: the lowest
+    class is predicted.
     """
     wide = logits.astype(np.float64)
     predicted = predicted_classes(logits)
@@ -63,8 +64,15 @@ def predictions(logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
             "pred_label": predicted,
             "correct": (predicted == labels).astype(np.int64),
             "confidence": confidence,
+            "true_name": names_of(labels, names),
+            "pred_name": names_of(predicted, names),
         }
     )
+
+
+def names_of(labels: Iterable[int | None], names: list[str]) -> pd.Series:
+    """Class names beside their numbers; missing where there is no number."""
+    return pd.Series([None if label is None else names[label] for label in labels], dtype="str")
 
 
 def confusion_table(true: np.ndarray, predicted: np.ndarray, names: list[str]) -> pd.DataFrame:
@@ -96,8 +104,8 @@ def class_metrics(true: np.ndarray, predicted: np.ndarray, names: list[str]) -> 
     )
 
 
-def mis_ranking(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
-    """Misclassified (pred, true) pairs by count, descending; ties by (pred, true)."""
+def mis_ranking(true: np.ndarray, predicted: np.ndarray, names: list[str]) -> pd.DataFrame:
+    """mis_ranking.csv: misclassified (pred, true) pairs by count, descending; ties by the pair."""
     wrong = true != predicted
     pairs, counts = np.unique(
         np.stack([predicted[wrong], true[wrong]], axis=1), axis=0, return_counts=True
@@ -109,6 +117,8 @@ def mis_ranking(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
             "pred_label": pairs[order, 0],
             "true_label": pairs[order, 1],
             "count": counts[order],
+            "pred_name": names_of(pairs[order, 0], names),
+            "true_name": names_of(pairs[order, 1], names),
         }
     )
 
@@ -238,8 +248,11 @@ def _setting(
     )
 
 
-def settings_table(settings: list[Setting]) -> pd.DataFrame:
-    """settings.csv; labels and ranks that a setting does not have are empty cells."""
+def settings_table(settings: list[Setting], names: list[str]) -> pd.DataFrame:
+    """settings.csv; labels, names and ranks that a setting does not have are empty cells.
+
+    names : of the classes. `n_neg_test` is empty where no test samples are given.
+    """
     rows = [
         {
             **{column: getattr(s, column, None) for column in settings_file.COLUMNS},
@@ -250,5 +263,8 @@ def settings_table(settings: list[Setting]) -> pd.DataFrame:
         for s in settings
     ]
     table = pd.DataFrame(rows, columns=settings_file.COLUMNS)
+    for kind in ("pred", "true", "tgt"):
+        labels = [getattr(s, f"{kind}_label") for s in settings]
+        table[f"{kind}_name"] = names_of(labels, names)
     whole = ["rank", "pred_label", "true_label", "tgt_label", "n_neg", "n_pos", "n_neg_test"]
     return table.astype(dict.fromkeys(whole, "Int64"))

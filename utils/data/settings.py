@@ -22,6 +22,9 @@ COLUMNS = [
     "n_pos",
     "status",
     "reason",
+    "pred_name",
+    "true_name",
+    "tgt_name",
     "n_neg_test",
 ]
 

@@ -84,7 +84,7 @@ COLUMNS = {
     "n_timed": "timed things in a fold, such as settings",
     "mean_s, sd_s": "seconds per fold, summed over its settings: mean and sd over folds",
     "device": "where it ran",
-    "misclf_type .. reason": "how the setting was chosen: see settings.csv of the fold",
+    "misclf_type .. n_neg_test": "how the setting was chosen: see settings.csv of the fold",
     "lift@1% X": "on the sheet Settings: what method X scores in that fold and setting; * marks "
     "neuron scores given to weights",
 }
