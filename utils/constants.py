@@ -68,23 +68,24 @@ INFERENCE_PRECISION = "fp32"
 PREPROCESSING_WORKERS = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Profile:
-    """How one data set is fetched and fine-tuned.
+    """How one data set is fetched and fine-tuned. Every field is given by its name.
 
-    `source` is the hub name given to `datasets.load_dataset`, or "sklearn" for
-    the digits that ship with scikit-learn. `base_model` None trains a ViT of
-    the shape `vit_config` from scratch. `--data-dir` and `--base-model`
-    override the two for data and weights already on disk.
+    `source` is a folder (README.md, "Your own data set"), the hub name given to
+    `datasets.load_dataset`, or "sklearn" for the digits that ship with
+    scikit-learn. `base_model` None trains a ViT of the shape `vit_config` from
+    scratch. `--data-dir` and `--base-model` override the two for data and
+    weights already on disk.
     """
 
     source: str
-    image_column: str
-    label_column: str
-    test_split: str
     base_model: str | None
     batch_size: int
     learning_rate: float
+    image_column: str = "image"
+    label_column: str = "label"
+    test_split: str = "test"
     weight_decay: float = 0.01
     epochs: int = 2
     # How often each training image is seen in one epoch; more than once only
@@ -97,6 +98,10 @@ class Profile:
     # ceiling of every method. Each costs one epoch; --replays overrides.
     replays: int = 0
     vit_config: dict[str, Any] = field(default_factory=dict)
+
+    def __init__(self, **fields: Any) -> None:
+        """Takes any name: `constant_rules` says in one line which one is no field."""
+        vars(self).update({"vit_config": {}} | fields)
 
 
 PROFILES = {

@@ -150,7 +150,10 @@ def weight_budget(n: int, n_items: int) -> int:
 
 def check_budget(n: int, d: int, m: int) -> int:
     if not 1 <= n <= min(d, m):
-        raise UserError(f"the neuron budget n={n} is not between 1 and {min(d, m)}; change --n")
+        raise UserError(
+            f"the neuron budget n={n} is not between 1 and {min(d, m)}; "
+            "change --n, or NEURON_BUDGET in utils/constants.py"
+        )
     return n
 
 

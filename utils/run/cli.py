@@ -64,7 +64,10 @@ def parse_arguments(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--ds", default=user_constants.DEFAULT_DS, help="data set (default: %(default)s)"
+        "--ds",
+        default=user_constants.DEFAULT_DS,
+        help=f"data set: {', '.join(user_constants.PROFILES)}, or one that you add to PROFILES in "
+        "utils/constants.py (default: %(default)s)",
     )
     parser.add_argument(
         "--fold",
@@ -99,7 +102,10 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def check_arguments(args: argparse.Namespace) -> None:
     if args.ds not in user_constants.PROFILES:
         known = ", ".join(user_constants.PROFILES)
-        raise UserError(f"unknown data set {args.ds!r}; --ds takes one of {known}")
+        raise UserError(
+            f"unknown data set {args.ds!r}; --ds takes one of {known}, or another one that you "
+            "add to PROFILES in utils/constants.py"
+        )
     for fold in args.fold:
         if not 0 <= fold < user_constants.N_FOLDS:
             raise UserError(

@@ -1,109 +1,119 @@
 """What a constant of utils/constants.py has to be, and which values are in force."""
 
 import argparse
-import math
-from collections.abc import Callable
+import re
 from typing import Any
 
 from utils import constants as user_constants
 from utils.errors import UserError
-
-
-def _whole(least: int) -> tuple[Callable[[Any], bool], str]:
-    return (
-        lambda value: type(value) is int and value >= least,
-        f"a whole number of at least {least}",
-    )
-
-
-def _or_none(rule: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value is None or rule[0](value), f"{rule[1]}, or None"
-
-
-def _is_percent(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value <= 100
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _distinct(value: Any) -> bool:
-    return len({f"{v:g}" if isinstance(v, int | float) else v for v in value}) == len(value)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-def _is_list_of(value: Any, fits: Callable[[Any], bool]) -> bool:
-    return isinstance(value, tuple | list) and len(value) > 0 and all(fits(v) for v in value)
-
+from utils.run.profile_rules import check_profiles, check_value
+from utils.run.rules import Rule, is_list_of, is_number, is_text, meant, or_none, whole
 
 TRUTH_NAMES = ("change", "pooled", "repair")
-SEED_RULE = (
+FILE = "utils/constants.py"
+ALIKE = 0.8
+SEED_RULE: Rule = (
     lambda value: type(value) is int and 0 <= value < 2**31,
     "a whole number from 0 to below 2**31",
 )
 # What a constant has to be: a test and the words for it.
-RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "FOLDS": (lambda value: _is_list_of(value, _whole(0)[0]), "fold numbers, like (0, 1)"),
-    "N_FOLDS": _whole(2),
+RULES: dict[str, Rule] = {
+    "DEFAULT_DS": (is_text, "a name of PROFILES"),
+    "FOLDS": (
+        lambda value: is_list_of(value, whole(0)[0]),
+        "different fold numbers, like (0, 1)",
+    ),
+    "N_FOLDS": whole(2),
     "SPLIT_SEED": SEED_RULE,
     "SEED": SEED_RULE,
-    "NEURON_BUDGET": _or_none(_whole(1)),
-    "IG_POINTS": _whole(1),
-    "MIN_SAMPLES": _whole(2),
-    "TOP_RANKS": _whole(0),
+    "NEURON_BUDGET": or_none(whole(1)),
+    "IG_POINTS": whole(1),
+    "MIN_SAMPLES": whole(2),
+    "TOP_RANKS": whole(0),
     "TRUTHS": (
-        lambda value: _is_list_of(value, lambda name: name in TRUTH_NAMES) and _distinct(value),
+        lambda value: is_list_of(value, lambda name: name in TRUTH_NAMES),
         f"different ones of {', '.join(TRUTH_NAMES)}, like ('change', 'repair')",
     ),
-    "POSITIVE_PERCENT": (_is_percent, "a percentage above 0"),
+    "POSITIVE_PERCENT": (
+        lambda value: is_number(value) and 0 < value < 100,
+        "a percentage above 0 and below 100",
+    ),
     "K_PERCENTS": (
-        lambda value: _is_list_of(value, _is_percent) and _distinct(value),
+        lambda value: is_list_of(value, lambda k: is_number(k) and 0 < k <= 100),
         "different percentages, like (1, 10)",
     ),
     "WITH_KENDALL": (lambda value: type(value) is bool, "True or False"),
     "REFERENCES": (
-        lambda value: value in ((), []) or (_is_list_of(value, _is_text) and _distinct(value)),
+        lambda value: value in ((), []) or is_list_of(value, is_text),
         'names of different methods, like ("random", "bl")',
     ),
     "COMPARED_METRICS": (
-        lambda value: _is_list_of(value, _is_text) and _distinct(value),
+        lambda value: is_list_of(value, is_text),
         'names of different columns, like ("lift@1%",)',
     ),
-    "PERMUTATION_DRAWS": _whole(1),
-    "BOOTSTRAP_DRAWS": _whole(1),
-    "INFERENCE_BATCH_SIZE": _or_none(_whole(1)),
+    "PERMUTATION_DRAWS": whole(1),
+    "BOOTSTRAP_DRAWS": whole(1),
+    "INFERENCE_BATCH_SIZE": or_none(whole(1)),
     "INFERENCE_PRECISION": (lambda value: value in ("fp32", "bf16"), '"fp32" or "bf16"'),
-    "PREPROCESSING_WORKERS": _or_none(_whole(0)),
+    "PREPROCESSING_WORKERS": or_none(whole(0)),
 }
-PROFILE_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "batch_size": _whole(1),
-    "learning_rate": (lambda value: _is_number(value) and value > 0, "a number above 0"),
-    "weight_decay": (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
-    "epochs": _whole(2),
-    "repeats_per_epoch": _whole(1),
-    "cpu_threads": _or_none(_whole(1)),
-    "replays": _whole(0),
-}
+# What COMPARED_METRICS may name, as step 7 calls it: with a K, and without.
+METRICS_AT_K = ("precision", "recall", "f1", "overlap", "lift", "lift_stratified", "ndcg", "mass")
+WHOLE_METRICS = ("ap", "ap/random", "auc", "spearman", "kendall")
+LESS_IS_BETTER = ("first_hit", "first_hit_best", "first_hit_worst", "exam")
 
 
 def check_constants() -> None:
-    """Refuse a value in utils/constants.py that cannot be meant."""
-    for name, (fits, wanted) in RULES.items():
-        value = getattr(user_constants, name, None)
-        if not fits(value):
-            raise UserError(f"{name} in utils/constants.py is {value!r}; expected {wanted}")
-    for ds, profile in user_constants.PROFILES.items():
-        for name, (fits, wanted) in PROFILE_RULES.items():
-            value = getattr(profile, name)
-            if not fits(value):
-                raise UserError(
-                    f"{name} of the profile {ds} in utils/constants.py is {value!r}; "
-                    f"expected {wanted}"
-                )
+    """Refuse values in utils/constants.py that cannot be meant, alone or together."""
+    given = vars(user_constants)
+    others = [name for name in given if name.isupper() and name not in {*RULES, "PROFILES"}]
+    for name in others:
+        if hint := meant(name, RULES, ALIKE):  # any other name may be the user's own
+            raise UserError(f"{name} in {FILE} is no constant that a step reads{hint}")
+    for name, rule in RULES.items():
+        if name not in given:
+            raise UserError(f"{name} is not in {FILE}{meant(name, others)}; expected {rule[1]}")
+        check_value(given[name], rule, f"{name} in {FILE}")
+    check_profiles(given.get("PROFILES"))
+    check_folds(given)
+    for metric in given["COMPARED_METRICS"]:
+        check_metric(metric, given["K_PERCENTS"], given["WITH_KENDALL"])
+
+
+def check_folds(given: dict[str, Any]) -> None:
+    """DEFAULT_DS and FOLDS name what there is."""
+    if given["DEFAULT_DS"] not in given["PROFILES"]:
+        raise UserError(
+            f"DEFAULT_DS in {FILE} is {given['DEFAULT_DS']!r}; expected one of PROFILES: "
+            f"{', '.join(given['PROFILES'])}"
+        )
+    if max(given["FOLDS"]) >= given["N_FOLDS"]:
+        raise UserError(
+            f"FOLDS in {FILE} has {max(given['FOLDS'])}; expected folds below N_FOLDS, which is "
+            f"{given['N_FOLDS']}"
+        )
+
+
+def check_metric(metric: str, percents: list[float], with_kendall: bool) -> None:
+    """Refuse a metric of COMPARED_METRICS that step 7 would not compute."""
+    named = f"COMPARED_METRICS in {FILE} names {metric!r}"
+    base, at, label = metric.partition("@")
+    if metric in LESS_IS_BETTER:
+        raise UserError(
+            f"{named}, of which less is better: differences, effect sizes and ranks would read "
+            "the wrong way round; expected one of which more is better"
+        )
+    if not (base in METRICS_AT_K if at else metric in WHOLE_METRICS):
+        known = [*(f"{name}@<K>" for name in METRICS_AT_K), *WHOLE_METRICS]
+        raise UserError(f"{named}, which is none; expected one of {', '.join(known)}")
+    labels = [f"{percent:g}%" for percent in percents]
+    if at and label not in labels and not re.fullmatch(r"n(=\d+)?", label):
+        raise UserError(
+            f"{named}, but K_PERCENTS has no {label}; expected {base}@ with one of "
+            f"{', '.join([*labels, 'n'])}"
+        )
+    if metric == "kendall" and not with_kendall:
+        raise UserError(f"{named}, which weights have with WITH_KENDALL = True; expected both")
 
 
 def constants_in_force(args: argparse.Namespace) -> dict[str, Any]:
