@@ -58,6 +58,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def work(job: cli.Job) -> Outcome:
+    try:
+        return make_and_train(job)
+    except BaseException:
+        if log.is_main_process():
+            training.forget_failed(job.paths)
+        raise
+
+
+def make_and_train(job: cli.Job) -> Outcome:
     profile = PROFILES[job.args.ds]
     watch = Stopwatch()
     ledger = Ledger(job.paths, STEP, job.constants, {}, job.args.force)

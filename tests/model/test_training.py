@@ -513,4 +513,40 @@ def test_script_without_a_network_says_what_to_fetch(tmp_path):
     result = run_script(tmp_path, "--ds", "c100", "--fold", "0")
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1 and "hf download uoft-cs/cifar100" in result.stderr
-    assert not (tmp_path / "dataset").exists()
+    assert not (tmp_path / "dataset").exists() and not (tmp_path / "out_vit_c100_fold0").exists()
+
+
+def test_a_failed_training_leaves_nothing_that_is_taken_for_one(new_fold):
+    paths = new_fold("root")
+    paths.training_record.unlink()
+    (paths.training / "notes.txt").write_text("mine")
+    options = ("--ds", "digits", "--fold", "0", "--base-model", "no such/model/folder")
+    result = run_script(paths.root, *options)
+    assert result.returncode == 2 and "neither a folder nor a name" in result.stderr
+    assert [path.name for path in paths.training.iterdir()] == ["notes.txt"]
+    (paths.training / "notes.txt").unlink()
+    assert run_script(paths.root, *options).returncode == 2
+    assert not paths.training.exists() and paths.dataset.is_dir()
+
+
+def test_what_a_failed_training_has_come_to_is_kept(new_fold):
+    paths = new_fold("a")
+    foreign(paths, 5)
+    before = contents(paths.training)
+    training.forget_failed(paths)
+    assert contents(paths.training) == before
+
+
+@pytest.mark.parametrize(("done", "ours", "said"), [(20, True, True), (30, True, False),
+                                                    (20, False, False)])  # fmt: skip
+def test_a_training_that_was_cut_short_has_no_m2_yet(new_fold, done, ours, said):
+    paths = new_fold("a")
+    foreign(paths, 10, 20)
+    state = {"global_step": done, "max_steps": 30}
+    (paths.training / "checkpoint-20" / "trainer_state.json").write_text(json.dumps(state))
+    if not ours:
+        paths.training_record.unlink()
+    if not said:
+        return training.require_finished(paths)
+    with pytest.raises(UserError, match=r"cut short after step 20 of 30; run exp-fl-5-0\.py"):
+        training.require_finished(paths)

@@ -208,6 +208,24 @@ def with_images(encode: Callable[[int, bytes], bytes | None]) -> Callable:
     return change
 
 
+def in_16_bits(_: int, png: bytes) -> bytes:
+    sink = io.BytesIO()
+    wide = np.asarray(Image.open(io.BytesIO(png))).astype(np.uint16) * 257
+    Image.fromarray(wide).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def as_floats(_: int, png: bytes) -> bytes:
+    sink = io.BytesIO()
+    Image.fromarray(np.asarray(Image.open(io.BytesIO(png))) / F32(255)).save(sink, "TIFF")
+    return sink.getvalue()
+
+
+def with_a_mask(rows: datasets.Dataset) -> datasets.Dataset:
+    raw = rows.cast_column("img", datasets.Image(decode=False))["img"][:]
+    return rows.rename_column("img", "image").add_column("mask", raw, feature=datasets.Image())
+
+
 class Exploit:
     """Unpickling it writes a file that gives it away."""
 
@@ -297,7 +315,9 @@ F32 = np.float32
 SCORES = np.linspace(0, 1, N, dtype=F32)
 CASES: dict[str, Case] = {
     # the command line and the constants
-    "unknown data set": options("--ds", "mnist", said=("unknown data set 'mnist'", "digits")),
+    "unknown data set": options(
+        "--ds", "mnist", said=("unknown data set 'mnist'", "digits", "PROFILES", "constants.py")
+    ),
     "negative fold": options("--fold", "-1", said=("fold -1 does not exist", "0 to 4")),
     "fold too high": options("--fold", "5", said=("fold 5 does not exist",)),
     "fold twice": options("--fold", "0", "0", said=("fold 0 is given twice",)),
@@ -312,6 +332,9 @@ CASES: dict[str, Case] = {
     "seed is a word": constant("SEED", "abc"),
     "no K": constant("K_PERCENTS", [], 7),
     "positive percent 0": constant("POSITIVE_PERCENT", 0),
+    "everything is positive": constant("POSITIVE_PERCENT", 100, 4),
+    "a metric at no K": constant("COMPARED_METRICS", ["lift@3%"], 2),
+    "a fold too many": constant("FOLDS", [5]),
     "unknown precision": constant("INFERENCE_PRECISION", "fp16", 2),
     "one sample is enough": constant("MIN_SAMPLES", 1, 2),
     "no integration point": constant("IG_POINTS", 0, 4),
@@ -512,6 +535,14 @@ CASES: dict[str, Case] = {
         lambda root: shutil.copytree(root / M1, root / TRAINING / "checkpoint-0010"),
         ("of one step",),
     ),
+    "a training that was cut short": Case(
+        1,
+        all_of(
+            content(TRAINING / "training.json", "{}"),
+            content(M2 / "trainer_state.json", '{"global_step": 20, "max_steps": 30}'),
+        ),
+        ("cut short after step 20 of 30", "exp-fl-5-0.py --ds digits --fold 0"),
+    ),
     "training is a file": Case(
         1, all_of(gone(TRAINING), content(TRAINING, "x")), (TRAINING.name, "exp-fl-5-0.py")
     ),
@@ -631,10 +662,10 @@ CASES: dict[str, Case] = {
     ),
     "an empty split": Case(2, repair_rows(lambda rows: rows.select([])), ("repair",)),
     "no label column": Case(
-        2, repair_rows(lambda rows: rows.rename_column("label", "class")), ("'label'",)
+        2, repair_rows(lambda rows: rows.remove_columns("label")), ("'label'", "label_column")
     ),
     "no image column": Case(
-        2, repair_rows(lambda rows: rows.rename_column("img", "picture")), ("'img'",)
+        2, repair_rows(lambda rows: rows.remove_columns("img")), ("'img'", "image_column")
     ),
     "labels above the classes": Case(
         2, repair_rows(with_labels([0] * (SAMPLES - 1) + [4])), ("label 4", "4 classes")
@@ -646,6 +677,14 @@ CASES: dict[str, Case] = {
         2,
         repair_rows(with_labels([0] * SAMPLES, [str(i) for i in range(9)])),
         ("9 classes", "4"),
+    ),
+    "pictures of fractions": Case(
+        2, repair_rows(with_images(as_floats)), ("image 0", "repair", "from 0", "8 or with 16 bits")
+    ),
+    "two columns of pictures": Case(
+        2,
+        repair_rows(with_a_mask),
+        ("'img'", "image and mask could be meant", "image_column"),
     ),
     "labels of text": Case(
         2,
@@ -821,6 +860,9 @@ def in_shards(root: Path) -> None:
     "change",
     [
         repair_rows(with_images(in_every_mode)),
+        repair_rows(with_images(in_16_bits)),
+        repair_rows(lambda rows: rows.cast_column("img", datasets.Image(decode=False))),
+        repair_rows(lambda r: r.rename_columns({"img": "image", "label": "fine_label"})),
         as_bin(M1, torch.save),
         in_shards,
         tensors(
@@ -834,7 +876,8 @@ def in_shards(root: Path) -> None:
         pickled(DATASET / "repair" / "cache.pkl"),
     ],
     ids=[
-        "images of other modes", "pytorch_model.bin", "shards", "identity repair matrix",
+        "images of other modes", "images of 16 bits", "images that are not decoded",
+        "columns under other names", "pytorch_model.bin", "shards", "identity repair matrix",
         "code named in config.json", "other outputs asked for in config.json",
         "code in training_args.bin", "code in optimizer.pt",
         "a pickle in the data set",

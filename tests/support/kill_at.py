@@ -148,6 +148,9 @@ def child(request: dict, outputs: tuple[int, int], trace: int) -> None:
         if "profile" in request:
             changed = dataclasses.replace(constants.PROFILES["digits"], **request["profile"])
             constants.PROFILES["digits"] = changed
+        for name, fields in request.get("profiles", {}).items():
+            constants.PROFILES[name] = constants.Profile(**fields)
+        os.chdir(request.get("cwd", "."))
         if not request.get("draw"):
             leave_out_drawing(request.get("summary", True))
         sys.argv = request["command"]

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -176,26 +177,29 @@ class Server:
     """tests/support/kill_at.py: runs scripts in forks of a process that has imported everything."""
 
     def __enter__(self) -> "Server":
+        self.cache = tempfile.TemporaryDirectory()  # of image folders that step 0 reads
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "tests" / "support" / "kill_at.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | {"HF_DATASETS_CACHE": self.cache.name},
         )
         return self
 
     def __exit__(self, *_) -> None:
         self.process.stdin.close()
         self.process.wait(timeout=60)
+        self.cache.cleanup()
 
     def run(self, step: int, root: Path, *options: str, **more) -> Finished:
         """Run a script.
 
         more : `mode` "kill" or "full" with `at`, the number of a write;
             `constants` that replace those of utils.constants, and `profile` parts
-            of the data set's profile there; `summary` False
-            leaves out step 7's summary across folds; `draw` True draws its figures.
+            of the data set's profile there, `profiles` new ones by name, `cwd` the
+            folder to run in; `summary` False leaves out step 7's summary across
+            folds; `draw` True draws its figures.
         """
         return self.run_together(1, step, root, *options, **more)[0]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from utils.constants import PROFILES
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model import checkpoints, training
 from utils.model.optimizer_state import hash_optimizer
 from utils.model.replays import find_replays
 from utils.run import hashing
@@ -42,6 +42,7 @@ def open_inputs(job: Job) -> Inputs:
     ------
     UserError : M1 and M2 are not two states of one architecture.
     """
+    training.require_finished(job.paths)
     pair = checkpoints.find_pair(job.paths)
     first, second = checkpoints.read_config(pair.m1), checkpoints.read_config(pair.m2)
     for key in ("hidden_size", "intermediate_size", "num_hidden_layers"):

@@ -5,8 +5,9 @@ import datetime
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from utils.model import checkpoints
 from utils.run import storage
 from utils.run.paths import FoldPaths
 
+STEP = 0
 # Where the data came from does not matter to the training; what it is is compared by content.
 # Replays come after it.
 NOT_COMPARED = ("source", "test_split", "replays")
@@ -92,14 +94,11 @@ def complete_checkpoints(paths: FoldPaths) -> list[Path]:
     ------
     UserError : one of them is not whole.
     """
-    found = {}
-    for folder in paths.training.glob("checkpoint-*"):
-        match = re.fullmatch(r"checkpoint-(\d+)", folder.name)
-        if match and folder.is_dir():
-            checkpoints.read_config(folder)
-            checkpoints.weight_files(folder)
-            found[int(match[1])] = folder
-    return [found[step] for step in sorted(found)]
+    found = sorted(checkpoint_folders(paths), key=step_of)
+    for folder in found:
+        checkpoints.read_config(folder)
+        checkpoints.weight_files(folder)
+    return found
 
 
 def require_same(paths: FoldPaths, record: dict[str, Any]) -> None:
@@ -147,6 +146,55 @@ def require_resumable(paths: FoldPaths, checkpoint: Path) -> None:
             f"{checkpoint.name} (no {absent[0] if absent else paths.training_record.name}); "
             "add the missing checkpoint or move the folder away"
         )
+
+
+def require_finished(paths: FoldPaths) -> None:
+    """Refuse a training of ours that was cut short: its last checkpoint is not M2.
+
+    One that was made elsewhere is finished when its owner says so.
+    """
+    if read_record(paths) is None:
+        return
+    try:
+        last = max(checkpoint_folders(paths), key=step_of)
+        state = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))
+        whole, done = int(state["max_steps"]), int(state["global_step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if done < whole:
+        raise UserError(
+            f"the training of {paths.training} was cut short after step {done} of {whole}; "
+            "run exp-fl-5-0.py to go on with it"
+        )
+
+
+def checkpoint_folders(paths: FoldPaths) -> list[Path]:
+    """Every folder `checkpoint-<step>` of the fold, whole or not."""
+    return [
+        folder
+        for folder in paths.training.glob("checkpoint-*")
+        if re.fullmatch(r"checkpoint-\d+", folder.name) and folder.is_dir()
+    ]
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def forget_failed(paths: FoldPaths) -> None:
+    """Take away what a training leaves that has not come to its first checkpoint.
+
+    Nobody can then take its folder for a training. Files of the user's stay.
+    """
+    if checkpoint_folders(paths):
+        return
+    shutil.rmtree(paths.training_staging, ignore_errors=True)
+    for file in (paths.training_record, paths.log(STEP)):
+        with suppress(OSError):
+            file.unlink()
+    for folder in (paths.log(STEP).parent, paths.training):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def save_record(paths: FoldPaths, record: dict[str, Any]) -> None:
