@@ -22,12 +22,14 @@ from benchmarks.shapes import DS, FOLD, VIT_BASE, Shape
 from utils.constants import PROFILES
 from utils.model import states
 from utils.model.checkpoints import HEAD_NAMES, LAYER_NAMES
+from utils.model.inputs import SPLITS, open_inputs
 from utils.model.states import States
 from utils.model.tail import Tail, make_tail
 from utils.run import cli, constant_rules
 from utils.run.paths import FoldPaths
 
 SEED = 777
+REPLAYS = 3
 # How many other classes a class is mistaken for, and how often at all.
 CONFUSABLE, WRONG = 5, 0.15
 
@@ -72,12 +74,19 @@ def make_weights(shape: Shape, seed: int = SEED) -> dict[str, np.ndarray]:
     }
 
 
-def trained_further(weights: dict[str, np.ndarray], seed: int = SEED) -> dict[str, np.ndarray]:
-    """M2: the FFN's matrices after a small heavy-tailed change, the rest as it was."""
-    rng = np.random.default_rng([seed, 2])
+def trained_further(
+    weights: dict[str, np.ndarray], seed: int = SEED, replay: int = 0
+) -> dict[str, np.ndarray]:
+    """M2: the FFN's matrices after a small heavy-tailed change, the rest as it was.
+
+    replay : another order of the data, whose change has half of M2's in it.
+    """
+    shared, own = np.random.default_rng([seed, 2]), np.random.default_rng([seed, 4, replay])
     changed = dict(weights)
     for name in ("w_bef", "w_aft"):
-        step = 1e-4 * rng.standard_t(3, weights[name].shape)
+        step = 1e-4 * shared.standard_t(3, weights[name].shape)
+        if replay:
+            step = (step + 1e-4 * own.standard_t(3, weights[name].shape)) / 2
         changed[name] = weights[name] + step.astype(np.float32)
     return changed
 
@@ -118,9 +127,17 @@ def write_fold(root: Path, shape: Shape = VIT_BASE, seed: int = SEED) -> FoldPat
     weights = make_weights(shape, seed)
     _write_checkpoint(paths.training / "checkpoint-1250", weights, shape)
     _write_checkpoint(paths.training / "checkpoint-2500", trained_further(weights, seed), shape)
-    h, labels = make_samples(shape, weights["head_weight"], seed)
-    _write_dataset(paths, labels, shape)
-    _write_caches(paths, make_tail(weights, config(shape)), h, labels)
+    for replay in range(1, REPLAYS + 1):
+        folder = paths.replay(replay) / "checkpoint-2500"
+        _write_checkpoint(folder, trained_further(weights, seed, replay), shape)
+    samples = {
+        split: make_samples(shape, weights["head_weight"], seed + i)
+        for i, split in enumerate(SPLITS.values())
+    }
+    _write_dataset(paths, {split: labels for split, (_, labels) in samples.items()}, shape)
+    tail = make_tail(weights, config(shape))
+    for data, split in SPLITS.items():
+        _write_caches(paths, tail, data, *samples[split])
     return paths
 
 
@@ -145,8 +162,8 @@ def _write_checkpoint(folder: Path, weights: dict[str, np.ndarray], shape: Shape
     (folder / "config.json").write_text(json.dumps(config(shape)), encoding="utf-8")
 
 
-def _write_dataset(paths: FoldPaths, labels: np.ndarray, shape: Shape) -> None:
-    """The repair split with an image of one pixel per sample."""
+def _write_dataset(paths: FoldPaths, labels: dict[str, np.ndarray], shape: Shape) -> None:
+    """Splits with an image of one pixel per sample."""
     import datasets
     from PIL import Image
 
@@ -159,20 +176,22 @@ def _write_dataset(paths: FoldPaths, labels: np.ndarray, shape: Shape) -> None:
     features = datasets.Features(
         {profile.image_column: datasets.Image(), profile.label_column: label}
     )
-    rows = {profile.image_column: [image] * len(labels), profile.label_column: labels}
-    datasets.DatasetDict(repair=datasets.Dataset.from_dict(rows, features)).save_to_disk(
-        paths.dataset
-    )
+    whole = {}
+    for split, values in labels.items():
+        rows = {profile.image_column: [image] * len(values), profile.label_column: values}
+        whole[split] = datasets.Dataset.from_dict(rows, features)
+    datasets.DatasetDict(whole).save_to_disk(paths.dataset)
 
 
-def _write_caches(paths: FoldPaths, tail: Tail, h: np.ndarray, labels: np.ndarray) -> None:
-    """The files of step 3, under the recipe of `forward.ensure_states`."""
+def _write_caches(
+    paths: FoldPaths, tail: Tail, data: str, h: np.ndarray, labels: np.ndarray
+) -> None:
+    """The files of step 3 for one split, under the recipe of `forward.ensure_states`."""
     from utils.model import forward
-    from utils.model.inputs import REPAIR, open_inputs
 
     job = make_job(paths)
     inputs = open_inputs(job)
-    task = forward.plan_forward_pass(inputs, REPAIR)
+    task = forward.plan_forward_pass(inputs, data)
     a, y, logits = states.states_from_h(tail, h)
     found = {
         "hidden_before_layernorm": h,
@@ -183,9 +202,9 @@ def _write_caches(paths: FoldPaths, tail: Tail, h: np.ndarray, labels: np.ndarra
     }
     with task:
         for name in states.CACHES:
-            task.save_array(paths.cache(name), found[name])
+            task.save_array(paths.cache(name, SPLITS[data]), found[name])
     inputs.ledger.close()
-    forward.ensure_states(job, inputs)  # reads them back as the steps do
+    forward.ensure_states(job, inputs, data)  # reads them back as the steps do
 
 
 def main() -> None:
