@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import folds_of_step7 as given
 import numpy as np
@@ -189,7 +190,7 @@ def test_every_table_of_step_7_has_the_positives_there_are(tmp_path, no_methods_
     )
     paths = given.evaluate(tmp_path, 0).paths
     assert "abs_diff.npy: R is 20 among weights, not 32: every other gain is 0" in caplog.text
-    scores = pd.read_csv(paths.scores_table)
+    scores = pd.read_csv(paths.judged("scores"))
     counts = scores.groupby("level")["n_positives"].unique()
     assert {level: list(found) for level, found in counts.items()} == {
         WEIGHT: [20], LIFTED: [20], NEURON: [2],
@@ -201,13 +202,13 @@ def test_every_table_of_step_7_has_the_positives_there_are(tmp_path, no_methods_
     index = scores[scores["method"] == "index"].iloc[0]
     assert index["precision@5%"] == index["lift@5%"] == 0
     assert index["overlap@5%"] == pytest.approx(12 / 620)  # 12 places for 620 unchanged ones
-    tests = pd.read_csv(paths.permutation_table).set_index(["method", "top"])
+    tests = pd.read_csv(paths.judged("permutation")).set_index(["method", "top"])
     assert tests.loc[("index", "5%"), "k"] == 32
     assert tests.loc[("index", "5%"), "observed"] == pytest.approx(32 * 12 / 620, rel=1e-5)
-    curves = pd.read_csv(paths.curves_table)
+    curves = pd.read_csv(paths.judged("curves"))
     ideal = curves[curves["method"] == details.IDEAL]
     assert ideal["recall"].to_numpy() == pytest.approx(np.minimum(ideal["k"] / 20, 1))
-    places = pd.read_csv(paths.locations_table)
+    places = pd.read_csv(paths.judged("locations"))
     truth = places[places["method"] == details.TRUTH].set_index(["matrix", "bin"])["share"]
     # Neurons 20 and 30 hold 8 each and share the first two bins; neuron 9 is third.
     for bin_, share in [(0, 0.2), (1, 0.2), (2, 0.2), (3, 0)]:
@@ -216,8 +217,10 @@ def test_every_table_of_step_7_has_the_positives_there_are(tmp_path, no_methods_
     mine = places[places["method"] == "index"].groupby("bin")["share"].sum()
     assert mine[:3].sum() == 0
     assert mine[3:].to_numpy() == pytest.approx(1 / 37)  # one of 37 alike, wherever it stands
-    (said,) = notes.fewer_positives(fold_tables.load([paths]).scores, 5)
-    assert said.startswith("Fewer positives than the top 5%: 20 of 32 weights in fold 0.")
+    (said,) = notes.fewer_positives(fold_tables.load([paths]), 5)
+    assert said.startswith(
+        "Fewer positives than the top 5% by 'change': 20 of 32 weights in fold 0."
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,7 +243,8 @@ def test_step_7_refuses_a_truth_without_positives(tmp_path, no_methods_of_ours, 
 def test_the_notes_say_nothing_where_nothing_is_missing():
     table = pd.DataFrame({"fold": [0, 0, 1], "level": [WEIGHT, NEURON, WEIGHT],
                           "n_items": [640, 40, 640], "n_positives": [32, 2, 32]})  # fmt: skip
-    assert notes.fewer_positives(table, 5) == []
+    tables = SimpleNamespace(scores=table, truth="change")
+    assert notes.fewer_positives(tables, 5) == []
     table.loc[2, "n_positives"], table.loc[1, "n_positives"] = 7, 1
-    (said,) = notes.fewer_positives(table, 5)
+    (said,) = notes.fewer_positives(tables, 5)
     assert "7 of 32 weights in fold 1, 1 of 2 neurons in fold 0" in said
