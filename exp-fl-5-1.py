@@ -23,7 +23,6 @@ def work(job: cli.Job) -> dict[str, float]:
     inputs = open_inputs(job)
     paths, ledger = job.paths, inputs.ledger
     ns = job.budgets(inputs.d, inputs.m)
-    job.log.info("reads the FFN of %s and %s", inputs.pair.m1, inputs.pair.m2)
     # Every hash comes first, so that a broken checkpoint is found before anything is written.
     task = ledger.task(
         "ground_truth",
@@ -52,6 +51,7 @@ def read_pair(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
 
 def write_truth(job: cli.Job, inputs: Inputs, task: Task) -> None:
     paths, percent = job.paths, job.constants["POSITIVE_PERCENT"]
+    job.log.info("reads the FFN of %s and %s", inputs.pair.m1, inputs.pair.m2)
     watch = Stopwatch()
     w_m1, w_m2 = read_pair(inputs)
     abs_diff = np.abs(w_m2 - w_m1)

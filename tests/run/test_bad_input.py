@@ -341,6 +341,9 @@ CASES: dict[str, Case] = {
     "folds not a list": constant("FOLDS", 3),
     "a reference twice": constant("REFERENCES", ["random", "bl", "bl"], 7),
     "references a word": constant("REFERENCES", "bl", 7),
+    "a reference that is no method": Case(
+        7, nothing, ("REFERENCES", "'blx'", "is 'bl' meant"), constants={"REFERENCES": ["blx"]}
+    ),
     "a metric twice": constant("COMPARED_METRICS", ["lift@1%", "lift@1%"], 7),
     "no metric": constant("COMPARED_METRICS", [], 7),
     "one K twice": constant("K_PERCENTS", [1, 1.0000001], 7),

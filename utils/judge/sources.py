@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from utils.run import storage
 from utils.run.cli import Job
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
+from utils.run.rules import meant
 
 STEP = 7
 TRUTH_STEP = 1
@@ -112,6 +113,20 @@ def user_sources(paths: FoldPaths, settings: list[str]) -> Iterator[Source]:
                     f"rename it to {level}_<another name>_score.npy, or take it away"
                 )
             yield Source(setting, level, name, path, None, None)
+
+
+def require_references(job: Job) -> None:
+    """Refuse a name in REFERENCES that no method has, ours or a user's in any fold of the call."""
+    folds = [replace(job.paths, fold=fold) for fold in job.args.fold]
+    files = [comparison.user_method(path) for paths in folds for path in paths.every_score()]
+    known = {RANDOM, *(name for _, name in METHODS), *(found[1] for found in files if found)}
+    for reference in job.constants["REFERENCES"]:
+        name = re.sub(r" \(n=\d+\)$", "", reference)  # of scores that depend on n
+        if name not in {*known, *RESERVED}:
+            raise UserError(
+                f"REFERENCES in utils/constants.py names {reference!r}, which is no method here"
+                f"{meant(name, known)}; expected some of {', '.join(sorted(known))}"
+            )
 
 
 def is_ours(level: str, name: str, setting: str) -> bool:

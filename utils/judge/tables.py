@@ -27,6 +27,7 @@ from utils.judge.sources import (
     built_in_sources,
     report_users,
     require_all,
+    require_references,
     user_sources,
 )
 from utils.judge.truths import TruthOfFold, find_truths
@@ -43,6 +44,7 @@ CODE: tuple[ModuleType, ...] = (comparison, details, metrics, nulls, positives, 
 
 def require_rankings(job: Job) -> None:
     """Refuse a fold whose truth, settings or rankings are missing or out of date."""
+    require_references(job)
     find_sources(job, open_inputs(job))
 
 

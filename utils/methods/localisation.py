@@ -90,9 +90,9 @@ def run_methods(job: Job) -> pd.DataFrame:
                     count["cut", cut(job, inputs, setting, level, name, method, n)] += 1
     ledger.close()
     job.log.info(
-        "made %d rankings and %d cut at n, kept %d and %d that are up to date; wrote %s",
+        "made %d rankings and %d cut at n, kept %d and %d that are up to date%s",
         count["whole", True], count["cut", True], count["whole", False], count["cut", False],
-        paths.results,
+        f"; wrote {paths.results}" if count["whole", True] + count["cut", True] else "",
     )  # fmt: skip
     return time_table(ledger)
 

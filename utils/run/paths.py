@@ -197,6 +197,10 @@ class FoldPaths:
     def user_scores(self, setting: str) -> list[Path]:
         return sorted(self.setting(setting).glob("*_score.npy"))
 
+    def every_score(self) -> list[Path]:
+        """The score files of all settings."""
+        return sorted(self.results.glob("*/*_score.npy"))
+
 
 def _of_truth(truth: str) -> str:
     return "" if truth == "change" else f"_{truth}"
