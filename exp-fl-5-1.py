@@ -8,7 +8,15 @@ import pandas as pd
 from utils import ranking
 from utils.errors import UserError
 from utils.model import checkpoints, replays
-from utils.model.inputs import M1_FFN, M2_FFN, Inputs, open_inputs, replay_ffn
+from utils.model.inputs import (
+    ACCEPTED,
+    M1_FFN,
+    M2_FFN,
+    Inputs,
+    choose_pair,
+    open_inputs,
+    replay_ffn,
+)
 from utils.run import cli, pictures
 from utils.run.paths import FoldPaths
 from utils.run.stopwatch import Stopwatch
@@ -27,12 +35,13 @@ def work(job: cli.Job) -> dict[str, float]:
     task = ledger.task(
         "ground_truth",
         inputs=[M1_FFN, M2_FFN],
-        constants=["POSITIVE_PERCENT"],
+        constants=["POSITIVE_PERCENT", "M1_STEP", "M2_STEP", ACCEPTED],
         code=[change, positives, histogram, ranking, pictures, checkpoints],
     )
     if task.done:
         job.log.info("ground_truth/ is up to date: kept")
     else:
+        checkpoints.require_same_shapes(inputs.pair.m1, inputs.pair.m2)
         with task:
             write_truth(job, inputs, task)
     for n in ns:
@@ -179,4 +188,12 @@ def show(finished: list[tuple[cli.Job, dict[str, float]]]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(STEP, __doc__, work, add_options=cli.add_budget, needs=("training",), after=show)
+    cli.run(
+        STEP,
+        __doc__,
+        work,
+        add_options=cli.add_budget,
+        needs=("training",),
+        ready=choose_pair,
+        after=show,
+    )

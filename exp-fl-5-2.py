@@ -9,7 +9,7 @@ from utils.constants import PROFILES
 from utils.data import folds, misclassification
 from utils.errors import UserError
 from utils.model import forward, states
-from utils.model.inputs import REPAIR, TEST, Inputs, open_inputs
+from utils.model.inputs import REPAIR, TEST, Inputs, choose_pair, open_inputs
 from utils.run import cli
 from utils.run.stopwatch import Stopwatch
 
@@ -136,4 +136,4 @@ def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(STEP, __doc__, work, add_options=add_options, after=show)
+    cli.run(STEP, __doc__, work, add_options=add_options, ready=choose_pair, after=show)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from utils.errors import UserError
 from utils.model import forward, states, tail
-from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs, open_inputs
+from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs, choose_pair, open_inputs
 from utils.run import cli
 from utils.run.stopwatch import Stopwatch
 
@@ -74,4 +74,4 @@ def show(finished: list[tuple[cli.Job, dict[str, dict[str, float]]]]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(STEP, __doc__, work, add_options=add_options, after=show)
+    cli.run(STEP, __doc__, work, add_options=add_options, ready=choose_pair, after=show)

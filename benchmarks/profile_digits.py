@@ -34,6 +34,7 @@ from utils import ranking
 from utils.constants import FOLDS, POSITIVE_PERCENT, PROFILES, SEED
 from utils.data import folds, images, settings
 from utils.model import checkpoints, finetuning, forward, training
+from utils.model.pair import Pair, find_pair
 from utils.model.states import load_tail
 from utils.model.tail import Tail
 from utils.run.paths import FoldPaths
@@ -100,7 +101,7 @@ def look(paths: FoldPaths, checkpoint: Path, split: str) -> Seen:
     return Seen(torch.from_numpy(h), torch.from_numpy(labels))
 
 
-def moved_share(paths: FoldPaths, pair: checkpoints.Pair) -> float:
+def moved_share(paths: FoldPaths, pair: Pair) -> float:
     """Share of the test loss that M2 saves which M2's W_bef and W_aft save in M1.
 
     The last FFN decides nothing before itself, so M1's own h serves both.
@@ -112,7 +113,7 @@ def moved_share(paths: FoldPaths, pair: checkpoints.Pair) -> float:
     return (before - with_ffn) / (before - after)
 
 
-def positives(pair: checkpoints.Pair) -> np.ndarray:
+def positives(pair: Pair) -> np.ndarray:
     """Canonical indices of the top 1% of |W(M2) - W(M1)|."""
     m1, m2 = (ranking.flatten(*checkpoints.read_ffn(folder)) for folder in (pair.m1, pair.m2))
     order = ranking.rank_by(np.abs(m2 - m1))
@@ -141,7 +142,7 @@ def same_top_share(root: Path, paths: FoldPaths, noise: float) -> float:
     start = other.root / f"start{paths.fold}"
     save_perturbed_start(paths, start, noise)
     run_step(0, other.root, paths.fold, "--replays", "0", "--base-model", str(start.resolve()))
-    first, second = (positives(checkpoints.find_pair(each)) for each in (paths, other))
+    first, second = (positives(find_pair(each)) for each in (paths, other))
     return len(np.intersect1d(first, second)) / len(first)
 
 
@@ -150,7 +151,7 @@ def measure(root: Path, fold: int, noise: float) -> Row:
     paths = FoldPaths(root, DS, fold)
     run_step(0, root, fold, "--replays", "0")
     run_step(2, root, fold, "--device", "cpu")
-    pair = checkpoints.find_pair(paths)
+    pair = find_pair(paths)
     with torch.inference_mode():
         tail, seen = load_tail(pair.m1), look(paths, pair.m1, "repair")
         m1 = seen.accuracy(tail.logits(seen.h))

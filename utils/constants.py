@@ -18,6 +18,11 @@ SPLIT_SEED = 777
 # The seed of fold k is SEED + k: training, the bl sample, the random rankings.
 SEED = 777
 
+# The steps of the checkpoints that are M1 and M2 (--m1, --m2); None: M2 is the highest step,
+# M1 the one before it.
+M1_STEP = None
+M2_STEP = None
+
 # Neuron budget n; None means d // 8 (ViT-Base: 96). The weight budget is 8 n^2.
 NEURON_BUDGET = None
 

@@ -114,7 +114,7 @@ def test_three_equal_means_serve_a_grey_model(tmp_path, extra):
         (
             {"image_processor_type": "ConvNextImageProcessor"},
             {"image_size": 12},
-            "ConvNextImageProcessor, expected ViTImageProcessor",
+            "type ConvNextImageProcessor, whose resize is more than",
         ),
         ([], {"image_size": 12}, "not a readable image processor"),
         ({"size": "big"}, {"image_size": 12}, "not a readable image processor"),

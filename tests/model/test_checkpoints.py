@@ -12,8 +12,7 @@ from safetensors.torch import save_file
 from transformers import ViTForImageClassification
 
 from utils.errors import UserError
-from utils.model import checkpoints
-from utils.run.paths import FoldPaths
+from utils.model import checkpoints, forward
 
 LAST = 1  # the toy ViT has two layers
 # Module names of transformers 5.x and of 4.x, whose checkpoints have to work as they are.
@@ -160,6 +159,117 @@ def test_the_last_of_many_layers_is_read(tmp_path, make_vit):
 def test_safetensors_are_read_where_an_old_bin_lies_beside_them(folder, model, make_vit):
     write(folder, make_vit(seed=1), "4.x bin")
     assert_is_the_models(write(folder, model), model)
+
+
+# Wrappers of torch
+
+WRAPPED = {
+    "torch.compile": lambda name: f"_orig_mod.{name}",
+    "DataParallel": lambda name: f"module.{name}",
+    "a compiled model in DataParallel": lambda name: f"module._orig_mod.{name}",
+    "DataParallel, compiled": lambda name: f"_orig_mod.module.{name}",
+    "one part compiled": lambda name: name.replace("vit.", "vit._orig_mod."),
+    "FSDP": lambda name: name.replace("mlp.", "_fsdp_wrapped_module.mlp."),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED)
+@pytest.mark.parametrize("layout", ["4.x safetensors", "4.x bin", "5.x names in shards"])
+def test_prefixes_of_wrappers_are_taken_off(folder, model, layout, wrap):
+    state = model.state_dict() if layout.startswith("5") else names_of_4x(model.state_dict())
+    wrapped = {WRAPPED[wrap](name): tensor for name, tensor in state.items()}
+    assert not wrapped.keys() & state.keys() or wrap in ("one part compiled", "FSDP")
+    # Counters that a wrapper keeps are no weights.
+    wrapped["n_averaged"] = torch.tensor(7)
+    {"4.x safetensors": lambda: save_safetensors(wrapped, folder / SAFETENSORS),
+     "4.x bin": lambda: torch.save(wrapped, folder / BIN),
+     "5.x names in shards": lambda: write_shards(folder, wrapped, SAFETENSORS, save_safetensors),
+    }[layout]()  # fmt: skip
+    assert_is_the_models(folder, model)
+    loaded = forward.load_model(folder)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+
+
+def test_a_name_with_and_without_a_prefix_is_refused(folder, model):
+    write(folder, model, **{"module.vit.layers.0.mlp.fc1.weight": torch.ones(12, 8)})
+    assert "twice" in refusal(checkpoints.read_ffn, folder)
+
+
+# Codes in place of weights
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.float8_e4m3fn])
+@pytest.mark.parametrize("layout", ["4.x safetensors", "4.x bin"])
+@pytest.mark.parametrize("name", [f"vit.layers.{LAST}.mlp.fc1.weight", "vit.layernorm.bias"])
+def test_weights_that_are_no_floats_are_refused(folder, model, dtype, layout, name):
+    write(folder, model, layout, **{name: model.state_dict()[name].to(dtype)})
+    for read in (checkpoints.read_ffn, checkpoints.read_tail):
+        message = refusal(read, folder)
+        assert "no floating point weights" in message
+        assert "quantization" in message
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("layout", ["4.x safetensors", "4.x bin"])
+def test_floats_of_other_lengths_are_weights(folder, model, dtype, layout):
+    state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+    WRITERS[layout](folder, state)
+    w_bef, _ = checkpoints.read_ffn(folder)
+    assert w_bef.dtype == np.float32
+    assert np.array_equal(w_bef, state[f"vit.layers.{LAST}.mlp.fc1.weight"].float().numpy())
+
+
+@pytest.mark.parametrize("value", [{}, {"quant_method": "bitsandbytes", "load_in_8bit": True}, "x"])
+def test_any_quantization_config_is_refused(folder, model, value):
+    config = checkpoints.read_config(write(folder, model))
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": value}))
+    for read in (checkpoints.read_config, checkpoints.read_ffn, checkpoints.read_tail):
+        assert "config.json has a quantization_config" in refusal(read, folder)
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": None}))
+    assert_is_the_models(folder, model)
+
+
+# Two checkpoints of one name and two shapes
+
+
+def test_a_tensor_of_two_shapes_is_refused(tmp_path, model, make_vit):
+    """The config may say that the classes are the same number."""
+    folders = []
+    for name, classes in (("checkpoint-1", 3), ("checkpoint-2", 5)):
+        folders.append(tmp_path / name)
+        folders[-1].mkdir()
+        write_config(folders[-1], model)
+        write(folders[-1], make_vit(num_labels=classes))
+    message = refusal(checkpoints.require_same_shapes, *folders)
+    assert re.search(r"checkpoint-2 differ in the shape of classifier\.\w+ \(\(3", message)
+    checkpoints.require_same_shapes(folders[0], folders[0])
+
+
+# Names of classes
+
+
+@pytest.mark.parametrize(
+    ("config", "names", "count"),
+    [
+        ({}, None, 2),
+        ({"num_labels": 5}, None, 5),
+        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}}, None, 3),
+        ({"id2label": {"1": "cat", "0": "LABEL_0"}}, ["LABEL_0", "cat"], 2),
+        ({"id2label": {str(i): f"c{i}" for i in range(11)}}, [f"c{i}" for i in range(11)], 11),
+        ({"id2label": {"0": "d\udc00"}}, ["d?"], 1),
+    ],
+)
+def test_names_of_classes_are_in_the_order_of_their_numbers(config, names, count):
+    assert checkpoints.class_names(config) == names
+    assert checkpoints.count_classes(config) == count
+
+
+@pytest.mark.parametrize("labels", [{"1": "a", "2": "b"}, {"a": "0"}, ["a", "b"], 3])
+def test_names_that_do_not_count_from_0_are_refused(folder, model, labels):
+    config = checkpoints.read_config(write(folder, model))
+    (folder / "config.json").write_text(json.dumps(config | {"id2label": labels}))
+    assert "id2label" in refusal(checkpoints.read_config, folder)
 
 
 # Repaired models
@@ -322,46 +432,6 @@ def test_a_backbone_without_its_head_is_refused_by_the_tail_only(folder, model, 
     assert np.array_equal(
         checkpoints.read_ffn(folder)[0], model.vit.layers[-1].mlp.fc1.weight.detach()
     )
-
-
-# M1 and M2
-
-
-def make_run(root, names):
-    paths = FoldPaths(root, "digits", 0)
-    for name in names:
-        (paths.training / name).mkdir(parents=True)
-    return paths
-
-
-@pytest.mark.parametrize(
-    ("steps", "m1", "m2"),
-    [
-        (["900", "1000"], "900", "1000"),
-        (["1000", "999", "2"], "999", "1000"),
-        (["9", "10", "best", "11-old", ""], "9", "10"),
-    ],
-)
-def test_m2_has_the_highest_step_and_m1_the_one_before(tmp_path, steps, m1, m2):
-    pair = checkpoints.find_pair(make_run(tmp_path, [f"checkpoint-{step}" for step in steps]))
-    assert (pair.m1.name, pair.m2.name) == (f"checkpoint-{m1}", f"checkpoint-{m2}")
-
-
-def test_a_file_with_the_name_of_a_checkpoint_is_none(tmp_path):
-    paths = make_run(tmp_path, ["checkpoint-1", "checkpoint-2"])
-    (paths.training / "checkpoint-3").write_text("")
-    assert checkpoints.find_pair(paths).m2.name == "checkpoint-2"
-
-
-@pytest.mark.parametrize("names", [[], ["checkpoint-5"], ["checkpoint-5", "checkpoint-last"]])
-def test_fewer_than_two_checkpoints_are_refused(tmp_path, names):
-    message = refusal(checkpoints.find_pair, make_run(tmp_path, names))
-    assert "exp-fl-5-0.py --ds digits --fold 0" in message
-
-
-def test_two_folders_of_one_step_are_refused(tmp_path):
-    paths = make_run(tmp_path, ["checkpoint-10", "checkpoint-010", "checkpoint-20"])
-    assert "one step" in refusal(checkpoints.find_pair, paths)
 
 
 def test_the_ground_truth_of_two_layouts_of_one_model_is_zero(tmp_path, model):

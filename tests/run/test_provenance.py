@@ -142,8 +142,8 @@ def test_a_new_epoch_moves_m1_and_m2(server, root):
 
 
 def test_another_config_is_another_checkpoint(server, root):
-    path = root / M1 / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"hidden_act": "relu"}))
+    for path in (root / M1 / "config.json", root / M2 / "config.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"hidden_act": "relu"}))
     refused(run_stage(server, 6, root), "checkpoint M1 has changed", "exp-fl-5-2.py")
 
 

@@ -15,7 +15,7 @@ from utils.errors import UserError
 from utils.judge import comparison, details, metrics
 from utils.judge.comparison import LIFTED, WEIGHT
 from utils.run.paths import FoldPaths, SummaryPaths
-from utils.summary import across_folds, fold_tables, notes, summarise
+from utils.summary import across_folds, fold_records, fold_tables, notes, summarise
 from utils.summary.across_folds import Pair
 from utils.summary.figures import catalogue
 
@@ -400,7 +400,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def record(fold, **constants):
-    return summarise.FoldRecord(f"x_fold{fold}", fold, constants, "")
+    return fold_records.FoldRecord(f"x_fold{fold}", fold, constants, "")
 
 
 def test_everything_behind_the_scores_counts():
@@ -411,14 +411,14 @@ def test_everything_behind_the_scores_counts():
         for key, (inputs, output) in made.items()
     }
     tasks["7/scores"]["recipe"]["inputs"]["c"] = ""
-    assert summarise.tasks_behind(tasks, "7/scores") == {"1/a", "2/b", "2/c", "7/scores"}
+    assert fold_records.tasks_behind(tasks, "7/scores") == {"1/a", "2/b", "2/c", "7/scores"}
 
 
 def test_folds_of_different_constants_are_refused():
     same = [record(0, SEED=1, K=[1]), record(1, SEED=1, K=[1])]
-    summarise.refuse_mixed(same)
+    fold_records.refuse_mixed(same)
     with pytest.raises(UserError, match=r"SEED is 1 in fold 0, 1 and 2 in fold 4.*--mix-constants"):
-        summarise.refuse_mixed([*same, record(4, SEED=2, K=[1])])
+        fold_records.refuse_mixed([*same, record(4, SEED=2, K=[1])])
 
 
 def test_constants_are_read_from_the_provenance(patched, tmp_path):
@@ -428,10 +428,10 @@ def test_constants_are_read_from_the_provenance(patched, tmp_path):
     jobs = [given.job_of(tmp_path, fold) for fold in (0, 1)]
     with pytest.raises(UserError, match="POSITIVE_PERCENT is 5 in fold 0 and 10 in fold 1"):
         summarise.summarise(jobs, False)
-    first = summarise.read_record(jobs[0].paths)
+    first = fold_records.read_record(jobs[0].paths)
     np.save(jobs[0].paths.setting("all") / "weight_A_score.npy", np.ones(given.N, np.float32))
     given.evaluate(tmp_path, 0)
-    assert summarise.read_record(jobs[0].paths).digest != first.digest
+    assert fold_records.read_record(jobs[0].paths).digest != first.digest
 
 
 def test_unknown_names_in_the_constants_are_refused(tables):

@@ -26,6 +26,7 @@ DIGITS_TEST_SHARE = 0.2
 PROFILES_ARE_IN = "PROFILES of utils/constants.py"
 # What a column of plain integers is called that holds classes.
 LABEL_NAMES = ("label", "labels", "fine_label", "fine_labels", "class", "target")
+NOT_A_FOLD = "is not a folder of DatasetDict.save_to_disk; move it away and run exp-fl-5-0.py again"
 
 
 # -- making ---------------------------------------------------------------------------------
@@ -196,19 +197,12 @@ def load_split(paths: FoldPaths, split: str) -> datasets.Dataset:
         found = ()
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{folder} {_not_a_fold(paths)} ({reason})") from None
+        raise UserError(f"{folder} {NOT_A_FOLD} ({reason})") from None
     if found is None:
         raise UserError(f"{folder} has the splits {', '.join(names)}; expected {split!r}")
     if not len(found):
         raise UserError(f"{folder}: the split {split!r} is empty")
     return found.with_format(None)
-
-
-def _not_a_fold(paths: FoldPaths) -> str:
-    return (
-        "is not a folder of DatasetDict.save_to_disk; move it away and run "
-        f"exp-fl-5-0.py --ds {paths.ds} --fold {paths.fold}"
-    )
 
 
 def columns_of(dataset: datasets.Dataset, profile: Profile, where: str) -> tuple[str, str]:
@@ -326,4 +320,4 @@ def hash_split(paths: FoldPaths, split: str, hashes: hashing.HashCache) -> str:
         features = json.dumps(info["features"], sort_keys=True)
         return hashing.hash_bytes(features.encode(), *(hashes.get(file).encode() for file in files))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder} {_not_a_fold(paths)} ({error})") from None
+        raise UserError(f"{folder} {NOT_A_FOLD} ({error})") from None

@@ -1,6 +1,5 @@
 """Images into the tensor a ViT takes: the same way when it is trained and when it is examined."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,16 +14,9 @@ from transformers import ViTConfig
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from utils.data.depth import eight_bits
+from utils.data.processors import PROCESSOR_FILE, read_processor
 from utils.errors import UserError
 
-PROCESSOR_FILE = "preprocessor_config.json"
-# Names under which transformers 4.x and 5.x save what ViTImageProcessorPil reads.
-PROCESSOR_TYPES = (
-    "ViTImageProcessor",
-    "ViTImageProcessorFast",
-    "ViTImageProcessorPil",
-    "ViTFeatureExtractor",
-)
 MODES = {1: "L", 3: "RGB"}
 # Modes that a column of images may ask for and that keep what a picture of 8 bits holds.
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
@@ -58,8 +50,7 @@ def load_processor(checkpoint: Path, config: ViTConfig) -> ViTImageProcessorPil:
     """The image preprocessing of a checkpoint (docs/definitions.md 2).
 
     From `preprocessor_config.json` in the folder, of transformers 4.x or 5.x;
-    where there is none, resizing to the model's size, mean and std 0.5. Always
-    the PIL backend, so that the numbers do not depend on what is installed.
+    where there is none, resizing to the model's size, mean and std 0.5.
 
     Raises
     ------
@@ -70,13 +61,14 @@ def load_processor(checkpoint: Path, config: ViTConfig) -> ViTImageProcessorPil:
     path = checkpoint / PROCESSOR_FILE
     if not path.is_file():
         return default_processor(config)
-    processor = _read_processor(path)
+    processor = read_processor(path)
     for name in ("image_mean", "image_std"):
         setattr(processor, name, _per_channel(getattr(processor, name), shape[0], name, path))
     try:
         pixel_values([Image.new("L", (shape[2], shape[1]))], processor, shape)
-    except UserError as error:
-        raise UserError(f"{path} does not fit the model beside it: {error}") from None
+    except (UserError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} does not fit the model beside it: {reason}") from None
     return processor
 
 
@@ -88,19 +80,6 @@ def default_processor(config: ViTConfig) -> ViTImageProcessorPil:
         image_mean=[0.5] * channels,
         image_std=[0.5] * channels,
     )
-
-
-def _read_processor(path: Path) -> ViTImageProcessorPil:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        kind = content.get("image_processor_type") or content.get("feature_extractor_type")
-        if kind is None or kind in PROCESSOR_TYPES:
-            return ViTImageProcessorPil.from_dict(content)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} is not a readable image processor ({error}); copy it again or remove it"
-        ) from None
-    raise UserError(f"{path} is of the type {kind}, expected ViTImageProcessor")
 
 
 def _per_channel(values: float | list[float], channels: int, name: str, path: Path) -> list[float]:

@@ -1,23 +1,23 @@
-"""M1 and M2: which checkpoints they are, and their weights without building a model.
+"""A checkpoint's config and weights, without building a model.
 
 Written by transformers 4.x or 5.x (both save `vit.encoder.layer.<l>.*`), or
 saved from a 5.x state dict as it is (`vit.layers.<l>.mlp.*`): both spellings
-are read, from safetensors or `pytorch_model.bin`, whole or in shards.
+are read, from safetensors or `pytorch_model.bin`, whole or in shards, with or
+without the prefixes of torch's wrappers.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from utils.errors import UserError
 from utils.run import hashing
-from utils.run.paths import FoldPaths
 
 if TYPE_CHECKING:
     import torch
@@ -38,38 +38,13 @@ HEAD_NAMES = {
     "head_bias": "classifier.bias",
 }
 REPAIR_SUFFIX = "intermediate.repair.weight"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The two checkpoint folders of a fold."""
-
-    m1: Path
-    m2: Path
-
-
-def find_pair(paths: FoldPaths) -> Pair:
-    """M2 is the checkpoint with the highest step, M1 the one before it.
-
-    Raises
-    ------
-    UserError : fewer than two folders `checkpoint-<number>`.
-    """
-    found = {}
-    for folder in paths.training.glob("checkpoint-*"):
-        match = re.fullmatch(r"checkpoint-(\d+)", folder.name)
-        if match and folder.is_dir():
-            same = found.setdefault(int(match[1]), folder)
-            if same != folder:
-                raise UserError(f"{same} and {folder.name} are of one step; take one away")
-    if len(found) < 2:
-        names = ", ".join(sorted(folder.name for folder in found.values())) or "none"
-        raise UserError(
-            f"{paths.training} has fewer than two checkpoint-<step> folders ({names}); "
-            f"run exp-fl-5-0.py --ds {paths.ds} --fold {paths.fold}"
-        )
-    last, before = sorted(found, reverse=True)[:2]
-    return Pair(m1=found[before], m2=found[last])
+# What torch.compile, (Distributed)DataParallel, AveragedModel and FSDP put into every name.
+WRAPPERS = re.compile(
+    r"(?<![^.])(_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+)
+# Number formats that hold a weight itself, as safetensors and as torch call them. Integers and
+# 8-bit floats are codes: what they stand for is written elsewhere.
+WEIGHT_DTYPES = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16"}
 
 
 def read_config(checkpoint: Path) -> dict:
@@ -94,7 +69,32 @@ def read_config(checkpoint: Path) -> dict:
     eps = config.get("layer_norm_eps", 1e-12)
     if type(eps) not in (int, float) or not 0 <= eps < 1:
         raise UserError(f"{path}: layer_norm_eps is {eps!r}; copy the checkpoint again")
+    if config.get("quantization_config") is not None:
+        raise UserError(
+            f"{path} has a quantization_config: its weights are codes and no numbers to compare; "
+            "give the checkpoint from before the quantization"
+        )
+    names = config.get("id2label")
+    counted = isinstance(names, dict) and names.keys() == {str(i) for i in range(len(names))}
+    if names is not None and not counted:
+        raise UserError(f"{path}: id2label does not count from 0; copy the checkpoint again")
     return config
+
+
+def count_classes(config: dict) -> int:
+    """num_labels, which transformers takes from the names."""
+    names = config.get("id2label")
+    return config.get("num_labels", 2) if names is None else len(names)
+
+
+def class_names(config: dict) -> list[str] | None:
+    """Names of a model's classes; None where it has no others than LABEL_<i>.
+
+    Half a character, which no file can hold, is a question mark, as in `folds.class_names`.
+    """
+    given = config.get("id2label") or {}
+    names = [str(given[str(i)]).encode("utf-8", "replace").decode() for i in range(len(given))]
+    return None if names == [f"LABEL_{i}" for i in range(len(names))] else names
 
 
 def weight_files(checkpoint: Path) -> list[Path]:
@@ -125,34 +125,60 @@ def weight_files(checkpoint: Path) -> list[Path]:
     )
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A tensor in a file: what it is, and how to read it.
+
+    wrapped : its name in the file has the prefix of a wrapper.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    read: Callable[[], "torch.Tensor"]
+    wrapped: bool = False
+
+
 @contextmanager
-def open_tensors(checkpoint: Path) -> Iterator[dict[str, Callable[[], "torch.Tensor"]]]:
-    """Tensors of a checkpoint by name, each read when it is called for.
+def open_tensors(checkpoint: Path) -> Iterator[dict[str, Stored]]:
+    """Tensors of a checkpoint by name, without wrappers' prefixes; read when called for.
 
     Nothing is unpickled: `.bin` files go through torch's weights-only loading.
     """
-    import torch
     from safetensors import SafetensorError, safe_open
 
-    readers: dict[str, Callable[[], torch.Tensor]] = {}
+    found: dict[str, Stored] = {}
     opened = []
     try:
         for file in weight_files(checkpoint):
             if file.suffix == ".safetensors":
                 handle = safe_open(str(file), framework="pt")
                 opened.append(handle)
-                for key in handle.keys():  # noqa: SIM118 - not a dict
-                    readers[key] = lambda handle=handle, key=key: handle.get_tensor(key)
+                stored = {key: _in_safetensors(handle, key) for key in handle.keys()}  # noqa: SIM118
             else:
-                state = _load_bin(file)
-                readers.update({key: lambda state=state, key=key: state[key] for key in state})
-        yield readers
+                stored = {key: _in_memory(value) for key, value in _load_bin(file).items()}
+            for key, one in stored.items():
+                name = WRAPPERS.sub("", key)
+                one = replace(one, wrapped=name != key)
+                if name in found and (one.wrapped or found[name].wrapped):
+                    raise UserError(f"{file} has {name} twice, under several prefixes; keep one")
+                found[name] = one
+        yield found
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{checkpoint} cannot be read ({error}); copy the checkpoint again"
         ) from None
     finally:
         opened.clear()
+
+
+def _in_safetensors(handle: Any, key: str) -> Stored:
+    part = handle.get_slice(key)
+    return Stored(part.get_dtype(), tuple(part.get_shape()), lambda: handle.get_tensor(key))
+
+
+def _in_memory(values: "torch.Tensor") -> Stored:
+    dtype = str(values.dtype).removeprefix("torch.")
+    return Stored(dtype, tuple(values.shape), lambda: values)
 
 
 def _load_bin(file: Path) -> dict[str, "torch.Tensor"]:
@@ -184,9 +210,9 @@ def read_ffn(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     config = read_config(checkpoint)
     with open_tensors(checkpoint) as tensors:
+        _refuse_foreign(tensors, checkpoint)
         w_bef = _layer_tensor(tensors, checkpoint, config, "w_bef")
         w_aft = _layer_tensor(tensors, checkpoint, config, "w_aft")
-        _refuse_repair(tensors, checkpoint)
     _require_shape(w_bef, (config["intermediate_size"], config["hidden_size"]), checkpoint, "W_bef")
     _require_shape(w_aft, (config["hidden_size"], config["intermediate_size"]), checkpoint, "W_aft")
     return w_bef, w_aft
@@ -196,10 +222,10 @@ def read_tail(checkpoint: Path) -> dict[str, np.ndarray]:
     """Every weight between `h` and the logits, float32, by LAYER_NAMES and HEAD_NAMES."""
     config = read_config(checkpoint)
     with open_tensors(checkpoint) as tensors:
+        _refuse_foreign(tensors, checkpoint)
         weights = {key: _layer_tensor(tensors, checkpoint, config, key) for key in LAYER_NAMES}
         for key, name in HEAD_NAMES.items():
             weights[key] = _tensor(tensors, checkpoint, (name,))
-        _refuse_repair(tensors, checkpoint)
     m, d, classes = config["intermediate_size"], config["hidden_size"], len(weights["head_bias"])
     shapes = {
         "w_bef": (m, d), "b_bef": (m,), "w_aft": (d, m), "b_aft": (d,),
@@ -221,7 +247,7 @@ def _layer_tensor(tensors: dict, checkpoint: Path, config: dict, key: str) -> np
 def _tensor(tensors: dict, checkpoint: Path, names: tuple[str, ...]) -> np.ndarray:
     for name in names:
         if name in tensors:
-            values = tensors[name]().float().numpy()
+            values = tensors[name].read().float().numpy()
             if not np.isfinite(values).all():
                 raise UserError(f"{checkpoint}: {name} has NaN or infinite values; train it again")
             return values
@@ -237,16 +263,35 @@ def _require_shape(values: np.ndarray, shape: tuple[int, ...], checkpoint: Path,
         )
 
 
-def _refuse_repair(tensors: dict, checkpoint: Path) -> None:
-    """RepTran's extra matrices change nothing where they are the identity, and only there."""
-    for name in tensors:
+def _refuse_foreign(tensors: dict[str, Stored], checkpoint: Path) -> None:
+    """Codes instead of weights, and a repaired model.
+
+    RepTran's extra matrices change nothing where they are the identity, and only there.
+    """
+    for name, stored in tensors.items():
+        if name.startswith(("vit.", "classifier.")) and stored.dtype not in WEIGHT_DTYPES:
+            raise UserError(
+                f"{checkpoint}: {name} holds {stored.dtype}, no floating point weights; "
+                "give the checkpoint from before the quantization"
+            )
         if name.endswith(REPAIR_SUFFIX):
-            matrix = tensors[name]().float().numpy()
+            matrix = stored.read().float().numpy()
             square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
             if not square or not np.array_equal(matrix, np.eye(len(matrix), dtype=np.float32)):
                 raise UserError(
                     f"{checkpoint}: {name} is not the identity, so this is a repaired model; "
                     "give the checkpoint from before the repair"
+                )
+
+
+def require_same_shapes(m1: Path, m2: Path) -> None:
+    """Refuse two checkpoints with a tensor of one name and two shapes."""
+    with open_tensors(m1) as first, open_tensors(m2) as second:
+        for name in first.keys() & second.keys():
+            if first[name].shape != second[name].shape:
+                raise UserError(
+                    f"{m1} and {m2.name} differ in the shape of {name} ({first[name].shape} and "
+                    f"{second[name].shape}); both must come from one training run"
                 )
 
 

@@ -8,19 +8,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import datasets
 import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
-from transformers import ViTForImageClassification
+from transformers import ViTConfig, ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
 from utils.constants import PROFILES
-from utils.data import depth, folds, images
+from utils.data import depth, folds, images, processors
 from utils.errors import UserError
-from utils.model import checkpoints, states, tail
+from utils.model import agreement, checkpoints, states, tail
 from utils.model.inputs import M1, REPAIR, SPLITS, Inputs
 from utils.model.states import CACHE_STEP, CACHES, States
 from utils.model.tail import Tail
@@ -48,7 +49,7 @@ def load_model(checkpoint: Path) -> ViTForImageClassification:
     transformers_logging.disable_progress_bar()
     try:
         model, info = ViTForImageClassification.from_pretrained(
-            checkpoint,
+            **source_of(checkpoint),
             output_loading_info=True,
             local_files_only=True,
             weights_only=True,
@@ -72,6 +73,18 @@ def load_model(checkpoint: Path) -> ViTForImageClassification:
     model.config.return_dict = True
     model.config.output_hidden_states = model.config.output_attentions = False
     return model.eval()
+
+
+def source_of(checkpoint: Path) -> dict[str, Any]:
+    """What transformers loads: the folder, or where wrappers have changed the names the tensors."""
+    with checkpoints.open_tensors(checkpoint) as tensors:
+        if not any(stored.wrapped for stored in tensors.values()):
+            return {"pretrained_model_name_or_path": checkpoint}
+        return {
+            "pretrained_model_name_or_path": None,
+            "config": ViTConfig.from_pretrained(checkpoint, local_files_only=True),
+            "state_dict": {name: stored.read() for name, stored in tensors.items()},
+        }
 
 
 @torch.inference_mode()
@@ -141,6 +154,8 @@ def make_loader(
     where = str(job.paths.dataset / split)
     columns = folds.columns_of(dataset, profile, where)
     names = folds.class_names(dataset, columns[1])
+    if isinstance(dataset.features[columns[1]], datasets.ClassLabel):  # else they have no names
+        agreement.require_same_classes(checkpoint, names, where)
     folds.require_labels(folds.read_labels(dataset, columns[1]), config.num_labels, where)
     if len(names) > config.num_labels:
         raise UserError(
@@ -172,7 +187,7 @@ def plan_forward_pass(inputs: Inputs, data: str) -> Task:
         "forward_pass" if data == REPAIR else f"forward_pass of the {data}",
         inputs=[M1, data],
         constants=["INFERENCE_PRECISION", "image_column", "label_column"],
-        code=(states, tail, images, depth, checkpoints, folds, ModuleType(__name__)),
+        code=(states, tail, images, depth, processors, checkpoints, folds, ModuleType(__name__)),
         step=CACHE_STEP,
     )
 
@@ -195,6 +210,8 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
         return states.load_states(job.paths, m1_tail, split)
     model = load_model(inputs.pair.m1)
     loader = make_loader(job, inputs.pair.m1, model.config, device, split)
+    if data == REPAIR:
+        agreement.say_preprocessing(job.log, inputs.pair, model.config)
     job.log.info(
         "runs %s on %d images of the %s on %s, batches of %d, %s",
         inputs.pair.m1.name, len(loader.dataset), data, device, loader.batch_size,

@@ -1,13 +1,15 @@
 """A fold's two checkpoints and its data, as the ledger names and hashes them."""
 
+import logging
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from utils.constants import PROFILES
 from utils.errors import UserError
-from utils.model import checkpoints, training
+from utils.model import checkpoints, trainer_state, training
 from utils.model.optimizer_state import hash_optimizer
+from utils.model.pair import Pair, find_pair, require_one_model
 from utils.model.replays import find_replays
 from utils.run import hashing
 from utils.run.cli import Job
@@ -18,6 +20,9 @@ M1 = "checkpoint M1"
 OPTIMIZER = "optimizer state of M1"
 REPAIR, TEST = "repair split", "test split"
 SPLITS = {REPAIR: "repair", TEST: "test"}
+# The name under which the ledger keeps what --accept-pair accepted.
+ACCEPTED = "accepted pair"
+FIRST_STEP = 1
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Inputs:
     replays : checkpoint of each replay of the last epoch, by number.
     """
 
-    pair: checkpoints.Pair
+    pair: Pair
     d: int
     m: int
     ledger: Ledger
@@ -40,17 +45,10 @@ def open_inputs(job: Job) -> Inputs:
 
     Raises
     ------
-    UserError : M1 and M2 are not two states of one architecture.
+    UserError : M1 and M2 are not two states of one model, or no neighbours in its training.
     """
     training.require_finished(job.paths)
-    pair = checkpoints.find_pair(job.paths)
-    first, second = checkpoints.read_config(pair.m1), checkpoints.read_config(pair.m2)
-    for key in ("hidden_size", "intermediate_size", "num_hidden_layers"):
-        if first.get(key) != second.get(key):
-            raise UserError(
-                f"{pair.m1.name} and {pair.m2.name} in {job.paths.training} differ in {key} "
-                f"({first.get(key)} and {second.get(key)}); both must come from one training run"
-            )
+    pair, accepted = choose_pair(job)
 
     replayed = find_replays(job.paths)
 
@@ -64,7 +62,7 @@ def open_inputs(job: Job) -> Inputs:
     ledger = Ledger(
         job.paths,
         job.step,
-        job.constants | columns,
+        job.constants | columns | {ACCEPTED: accepted},
         {
             M1_FFN: lambda hashes: checkpoints.hash_ffn(pair.m1, hashes),
             M2_FFN: lambda hashes: checkpoints.hash_ffn(pair.m2, hashes),
@@ -74,8 +72,10 @@ def open_inputs(job: Job) -> Inputs:
             **{replay_ffn(r): partial(_hash_ffn, folder) for r, folder in replayed.items()},
         },
         job.args.force,
+        {M1: pair.m1.name, M1_FFN: pair.m1.name, M2_FFN: pair.m2.name},
     )
-    return Inputs(pair, first["hidden_size"], first["intermediate_size"], ledger, replayed)
+    config = checkpoints.read_config(pair.m1)
+    return Inputs(pair, config["hidden_size"], config["intermediate_size"], ledger, replayed)
 
 
 def replay_ffn(number: int) -> str:
@@ -85,3 +85,23 @@ def replay_ffn(number: int) -> str:
 
 def _hash_ffn(folder: Path, hashes: hashing.HashCache) -> str:
     return checkpoints.hash_ffn(folder, hashes)
+
+
+def choose_pair(job: Job) -> tuple[Pair, str | None]:
+    """M1 and M2, and in words what is wrong with them that --accept-pair accepted."""
+    pair = find_pair(job.paths, job.constants.get("M1_STEP"), job.constants.get("M2_STEP"))
+    require_one_model(pair, *(checkpoints.read_config(folder) for folder in (pair.m1, pair.m2)))
+    against = "; ".join(trainer_state.why_not_neighbours(pair)) or None
+    said = f"{pair.m1.name} and {pair.m2.name} in {job.paths.training} are no neighbours: {against}"
+    if against and not getattr(job.args, "accept_pair", False):
+        raise UserError(
+            f"{said}; name two that are with --m1 and --m2, or take them with --accept-pair"
+        )
+    lines = [f"{said}; taken with --accept-pair"] if against else []
+    lines += filter(None, [trainer_state.unchecked(pair)])
+    if pair.passed_over:
+        lines.append(f"passed over in {job.paths.training}: {', '.join(pair.passed_over)}")
+    for line in lines:
+        # Every step's log has them; on the terminal once is enough.
+        job.log.log(logging.INFO if job.step == FIRST_STEP else logging.DEBUG, "%s", line)
+    return pair, against

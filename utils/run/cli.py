@@ -23,6 +23,8 @@ from utils.run.paths import FoldPaths
 
 USER_MISTAKE = 2
 DEFECT = 1
+# Options for inputs that do not lie below --root, and what they point to.
+ROOTS = {"--data-root": "dataset/", "--training-root": "out_vit_*/"}
 
 
 @dataclass
@@ -83,10 +85,32 @@ def parse_arguments(
         default=Path(),
         help="folder that holds dataset/, out_vit_*/ and exp-fl-5/ (default: here)",
     )
+    for name, folder in ROOTS.items():
+        parser.add_argument(
+            name, type=Path, metavar="DIR", help=f"folder that holds {folder} (default: --root)"
+        )
     parser.add_argument("--force", action="store_true", help="redo what is already done")
+    if step > 0:
+        add_pair(parser)
     if add_options:
         add_options(parser)
     return parser.parse_args()
+
+
+def add_pair(parser: argparse.ArgumentParser) -> None:
+    for name, default in (("m1", "the one before M2"), ("m2", "the highest")):
+        parser.add_argument(
+            f"--{name}",
+            type=int,
+            dest=f"{name}_step",
+            metavar="STEP",
+            help=f"step of the checkpoint that is {name.upper()} (default: {default})",
+        )
+    parser.add_argument(
+        "--accept-pair",
+        action="store_true",
+        help="take M1 and M2 even if they are not one epoch apart in one run",
+    )
 
 
 def add_budget(parser: argparse.ArgumentParser) -> None:
@@ -114,8 +138,10 @@ def check_arguments(args: argparse.Namespace) -> None:
     repeated = sorted({fold for fold in args.fold if args.fold.count(fold) > 1})
     if repeated:
         raise UserError(f"fold {repeated[0]} is given twice; name each fold once")
-    if not args.root.is_dir():
-        raise UserError(f"{args.root} is not a folder; --root names the one that holds dataset/")
+    for name, folder in ({"--root": "dataset/"} | ROOTS).items():
+        path = vars(args)[name[2:].replace("-", "_")]
+        if path is not None and not path.is_dir():
+            raise UserError(f"{path} is not a folder; {name} names the one that holds {folder}")
 
 
 def fix_order_of_sums() -> None:
@@ -171,7 +197,10 @@ def run(
         args = parse_arguments(step, description, add_options)
         check_arguments(args)
         values = constants_in_force(args)
-        folds = [FoldPaths(args.root, args.ds, fold) for fold in args.fold]
+        folds = [
+            FoldPaths(args.root, args.ds, fold, args.data_root, args.training_root)
+            for fold in args.fold
+        ]
         require_ready(step, folds, args, values, needs, ready)
         finished = [run_fold(step, paths, args, values, work) for paths in folds]
         if after and is_main_process():
@@ -196,7 +225,7 @@ def run_fold(
     """Run `work` on one fold under its lock and with its log; the job and what came out."""
     lock = lock_fold(paths) if is_main_process() else FileLock(paths.lock)
     try:
-        log = open_log(paths.log(step))
+        log = open_log(paths.log(step), paths.log_in_results(step))
         try:
             if is_main_process():
                 storage.remove_temporaries(paths.results)
@@ -253,10 +282,23 @@ def require_ready(
 
 def whole_commands(message: str, paths: FoldPaths, args: argparse.Namespace) -> str:
     """Complete each `run exp-fl-5-<i>.py` of a message with the options of this call."""
-    options = f" --ds {paths.ds} --fold {paths.fold}"
-    if args.root != Path():
-        options += f" --root {shlex.quote(str(args.root))}"
-    return re.sub(r"(run exp-fl-5-\d\.py)(?! --)", lambda found: found[1] + options, message)
+    where = f" --ds {paths.ds} --fold {paths.fold}"
+    for name in ("root", *(root[2:].replace("-", "_") for root in ROOTS)):
+        folder = getattr(args, name, None)
+        if folder is not None and (name, folder) != ("root", Path()):
+            where += f" --{name.replace('_', '-')} {shlex.quote(str(folder))}"
+    pair = ""
+    for name in ("m1", "m2"):
+        step = getattr(args, f"{name}_step", None)
+        pair += "" if step is None else f" --{name} {step}"
+    if getattr(args, "accept_pair", False):
+        pair += " --accept-pair"
+    return re.sub(
+        r"(run exp-fl-5-(\d)\.py)(?! --)",
+        # Step 0 makes the checkpoints, it does not choose among them.
+        lambda found: found[1] + where + (pair if found[2] != "0" else ""),
+        message,
+    )
 
 
 def require_inputs(paths: FoldPaths, needs: tuple[str, ...]) -> None:

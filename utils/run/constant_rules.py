@@ -26,6 +26,8 @@ RULES: dict[str, Rule] = {
     "N_FOLDS": whole(2),
     "SPLIT_SEED": SEED_RULE,
     "SEED": SEED_RULE,
+    "M1_STEP": or_none(whole(0)),
+    "M2_STEP": or_none(whole(0)),
     "NEURON_BUDGET": or_none(whole(1)),
     "IG_POINTS": whole(1),
     "MIN_SAMPLES": whole(2),

@@ -37,6 +37,7 @@ class Ledger:
     ----------
     constants : the values in force, by name; a task names those it depends on.
     externals : inputs that no task makes (checkpoints, data): name -> hash.
+    where : what some of them are read from today, for messages.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Ledger:
         constants: dict[str, Any],
         externals: dict[str, Callable[[HashCache], str]],
         force: bool = False,
+        where: dict[str, str] | None = None,
     ) -> None:
         self.paths = paths
+        self.where = where or {}
         self.step = step
         self.constants = json.loads(json.dumps(constants))
         self.externals = externals
@@ -162,7 +165,8 @@ class Ledger:
                 except UserError:
                     return f"the {name} cannot be read"
                 if found != digest:
-                    return f"the {name} has changed"
+                    now = f" (it is {self.where[name]} now)" if name in self.where else ""
+                    return f"the {name} has changed{now}"
                 continue
             if not (self.paths.results / name).is_file():
                 return f"{name} is missing"
@@ -229,6 +233,7 @@ class Ledger:
                 **_git(),
                 "seed": self.constants.get("SEED"),
                 "constants": self.constants,
+                "folders": self.paths.inputs,
             }
         return self._run
 

@@ -1,5 +1,6 @@
 """The log of a step: lines on the terminal, and with times in a file."""
 
+import errno
 import logging
 import os
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from utils.errors import UserError
+
+# What writing to a folder that may only be read ends with.
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def is_main_process() -> bool:
@@ -55,8 +59,11 @@ class LogFile(logging.FileHandler):
             super().close()
 
 
-def open_log(path: Path) -> logging.Logger:
-    """Log to the terminal, and with times to the file `path`."""
+def open_log(path: Path, otherwise: Path) -> logging.Logger:
+    """Log to the terminal, and with times to the file `path`.
+
+    otherwise : the file where `path` lies in a folder that may only be read.
+    """
     log = logging.getLogger("exp-fl-5")
     log.setLevel(logging.DEBUG)
     log.propagate = False
@@ -69,15 +76,27 @@ def open_log(path: Path) -> logging.Logger:
     terminal.setLevel(logging.INFO)
     log.addHandler(terminal)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = LogFile(path, encoding="utf-8", errors="backslashreplace")
+        log.addHandler(_log_file(path))
     except OSError as error:
-        raise UserError(
-            f"cannot write the log {path}: {error.strerror}; check the folder"
-        ) from None
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(file)
+        if error.errno not in READ_ONLY:
+            raise _no_log(path, error) from None
+        try:
+            log.addHandler(_log_file(otherwise))
+        except OSError as second:
+            raise _no_log(otherwise, second) from None
+        log.info("cannot write %s (%s): this log is %s", path, error.strerror, otherwise)
     return log
+
+
+def _log_file(path: Path) -> LogFile:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = LogFile(path, encoding="utf-8", errors="backslashreplace")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return file
+
+
+def _no_log(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write the log {path}: {error.strerror}; check the folder")
 
 
 def close_log(log: logging.Logger) -> None:

@@ -9,11 +9,16 @@ TEMPORARY_PREFIX = ".tmp-"
 
 @dataclass(frozen=True)
 class FoldPaths:
-    """Where one fold's inputs and results live, below `root`."""
+    """Where one fold's inputs and results live, below `root`.
+
+    data_root, training_root : where the folder `dataset` and the trainings are; None: `root`.
+    """
 
     root: Path
     ds: str
     fold: int
+    data_root: Path | None = None
+    training_root: Path | None = None
 
     @property
     def name(self) -> str:
@@ -21,11 +26,16 @@ class FoldPaths:
 
     @property
     def dataset(self) -> Path:
-        return self.root / "dataset" / self.name
+        return (self.data_root or self.root) / "dataset" / self.name
 
     @property
     def training(self) -> Path:
-        return self.root / f"out_vit_{self.name}"
+        return (self.training_root or self.root) / f"out_vit_{self.name}"
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The folders that a fold is made from, as they are called on this machine."""
+        return {"dataset": str(self.dataset.resolve()), "training": str(self.training.resolve())}
 
     @property
     def training_staging(self) -> Path:
@@ -52,6 +62,10 @@ class FoldPaths:
 
     def log(self, step: int) -> Path:
         return self.training / "logs" / f"exp-fl-5-{step}.log"
+
+    def log_in_results(self, step: int) -> Path:
+        """Where the log is if the training folder may only be read."""
+        return self.results / "logs" / f"exp-fl-5-{step}.log"
 
     @property
     def results(self) -> Path:
@@ -219,6 +233,11 @@ class SummaryPaths(FoldPaths):
     @property
     def name(self) -> str:
         return f"{self.ds}_summary"
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """None of its own: it is made from folds."""
+        return {}
 
     def table(self, name: str) -> Path:
         """`name` is "overview", "verdict", "summary", "comparisons", "times", "truths", "layer"."""

@@ -22,9 +22,16 @@ from utils.truth import TRUTHS
 
 
 def write(
-    task: Task, paths: SummaryPaths, folds: list[FoldPaths], constants: dict[str, Any]
+    task: Task,
+    paths: SummaryPaths,
+    folds: list[FoldPaths],
+    constants: dict[str, Any],
+    remarks: list[str],
 ) -> None:
-    """Read the folds, compare across them, and write tables, workbook, LaTeX and figures."""
+    """Read the folds, compare across them, and write tables, workbook, LaTeX and figures.
+
+    remarks : sentences about how the folds were made, for the notes.
+    """
     present = {name: fold_tables.folds_with(folds, name) for name in constants["TRUTHS"]}
     views = [make_view(found, name, constants) for name, found in present.items() if found]
     first, percent = views[0], constants["POSITIVE_PERCENT"]
@@ -39,7 +46,7 @@ def write(
     intervals = {view.truth: view.intervals(column) for view in views}
     short = overview.overview_table(verdicts, intervals, specificities(crossed, column), seconds)
     found = overview.sentences(verdicts, references, truths, layer, f"{percent:g}%")
-    said = notes.of(first.tables, first.metrics, constants["N_FOLDS"])
+    said = notes.of(first.tables, first.metrics, constants["N_FOLDS"]) + remarks
     for view in views:
         said += notes.fewer_positives(view.tables, percent)
     sheets = {

@@ -5,21 +5,18 @@ tables and figures is imported.
 """
 
 import importlib
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 from typing import Any
 
 import pandas as pd
 
-from utils.errors import UserError
-from utils.model import training
 from utils.run import cli, storage
-from utils.run.hashing import HashCache, hash_bytes
+from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths, SummaryPaths
+from utils.summary.fold_records import FoldRecord, read_records, refuse_mixed, remarks
 from utils.summary.fold_tables import (
     STEP,
     STEPS,
@@ -28,7 +25,6 @@ from utils.summary.fold_tables import (
 )
 from utils.truth import REPAIR
 
-SCORES_TASK = f"{STEP}/scores"
 KINDS = ("scores", "stratified", "permutation", "curves", "locations", "relabelled")
 CONSTANTS = [
     "TRUTHS", "REFERENCES", "COMPARED_METRICS", "BOOTSTRAP_DRAWS", "N_FOLDS", "SEED",
@@ -38,8 +34,8 @@ OF_FOLDS = "provenance of the folds"
 # The modules that decide the summary's content, by name: they are imported when it is made.
 CODE = (
     "ranking", "run.pictures", "summary.across_folds", "summary.bootstrap", "summary.files",
-    "summary.fold_tables", "summary.latex", "summary.notes", "summary.statistics",
-    "summary.summarise", "summary.workbook",
+    "summary.fold_records", "summary.fold_tables", "summary.latex", "summary.notes",
+    "summary.statistics", "summary.summarise", "summary.workbook",
     "summary.figures.catalogue", "summary.figures.critical_difference",
     "summary.figures.cumulative_gain", "summary.figures.locations",
     "summary.figures.metrics_at_k", "summary.figures.settings", "summary.figures.shared",
@@ -49,20 +45,6 @@ CODE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class FoldRecord:
-    """What one fold's provenance says about its scores.
-
-    constants : (name, where it was used) of every constant that decided them.
-    digest : of the recipes and results of every task behind them.
-    """
-
-    name: str
-    fold: int
-    constants: dict[str, Any]
-    digest: str
-
-
 def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
     """Make the summary of the jobs' folds, or keep it where nothing has changed.
 
@@ -70,9 +52,10 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
     """
     first = jobs[0]
     folds = [job.paths for job in jobs]
-    records = [read_record(paths) for paths in folds]
+    records = read_records(jobs)
     if not mix_constants:
         refuse_mixed(records)
+    said = remarks(records)
     paths = SummaryPaths(first.paths.root, first.paths.ds)
     lock = cli.lock_fold(paths)
     try:
@@ -86,6 +69,7 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
             parameters={
                 OF_FOLDS: {record.name: record.digest for record in records},
                 "constants of the folds": {record.name: record.constants for record in records},
+                "remarks": said,
             },
             code=[ModuleType(f"utils.{name}") for name in CODE],
         )
@@ -96,7 +80,7 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
             with task:
                 # Imports pingouin, statsmodels, openpyxl and the plots.
                 importlib.import_module("utils.summary.files").write(
-                    task, paths, folds, first.constants
+                    task, paths, folds, first.constants, said
                 )
             for name in set(before) - set(task.outputs):
                 (paths.results / name).unlink(missing_ok=True)
@@ -145,76 +129,6 @@ def _hash_table(hashes: HashCache, path: Any) -> str:
     if not path.is_file():
         raise storage.missing(path, STEP)
     return hashes.get(path)
-
-
-def read_record(paths: FoldPaths) -> FoldRecord:
-    """What the fold's scores were made from, all the way up."""
-    try:
-        tasks = json.loads(paths.provenance.read_text(encoding="utf-8"))["tasks"]
-        behind = tasks_behind(tasks, SCORES_TASK)
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{paths.provenance} does not say what the scores were made from; "
-            f"{storage.run_again(STEP)}"
-        ) from None
-    constants: dict[str, Any] = {}
-    for key in sorted(behind):
-        constants |= tasks[key]["recipe"]["constants"]
-    digest = hash_bytes(
-        json.dumps(
-            {key: [tasks[key]["recipe"], tasks[key]["outputs"]] for key in sorted(behind)},
-            sort_keys=True,
-        ).encode()
-    )
-    return FoldRecord(paths.name, paths.fold, constants | training_constants(paths), digest)
-
-
-def tasks_behind(tasks: dict[str, Any], key: str) -> set[str]:
-    """The keys of a task and of every task whose results it was made from."""
-    producer = {name: key for key, task in tasks.items() for name in task["outputs"]}
-    found: set[str] = set()
-    waiting = [key]
-    while waiting:
-        key = waiting.pop()
-        if key in found:
-            continue
-        found.add(key)
-        waiting += [producer[name] for name in tasks[key]["recipe"]["inputs"] if name in producer]
-    return found
-
-
-def training_constants(paths: FoldPaths) -> dict[str, Any]:
-    """How the fold was trained, where step 0 trained it."""
-    record = training.read_record(paths) or {}
-    return {
-        f"training {name}": value
-        for name, value in record.items()
-        if not name.startswith("the split ")
-    }
-
-
-def refuse_mixed(records: list[FoldRecord]) -> None:
-    """Folds made with different constants are not repetitions of one experiment.
-
-    Raises
-    ------
-    UserError : names the constant, its values and the folds.
-    """
-    names = dict.fromkeys(name for record in records for name in record.constants)
-    for name in names:
-        folds: dict[str, list[int]] = {}
-        for record in records:
-            if name in record.constants:
-                value = json.dumps(record.constants[name])
-                folds.setdefault(value, []).append(record.fold)
-        if len(folds) > 1:
-            values = " and ".join(
-                f"{value} in fold {', '.join(map(str, where))}" for value, where in folds.items()
-            )
-            raise UserError(
-                f"the folds were made with different constants: {name} is {values}; run the steps "
-                "again with one value, name folds that agree, or give --mix-constants"
-            )
 
 
 LEGEND = (

@@ -1,0 +1,189 @@
+"""How each fold of a summary was made, and whether folds are repetitions of one experiment."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from utils.errors import UserError
+from utils.model import training
+from utils.model.inputs import ACCEPTED
+from utils.model.pair import find_pair
+from utils.model.trainer_state import Recipe, epochs_of, read_recipe
+from utils.run import cli, storage
+from utils.run.hashing import hash_bytes
+from utils.run.paths import FoldPaths
+from utils.summary.fold_tables import STEP
+
+SCORES_TASK = f"{STEP}/scores"
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """What one fold's provenance says about its scores.
+
+    constants : (name, where it was used) of every constant that decided them.
+    digest : of the recipes and results of every task behind them.
+    accepted : what is wrong with M1 and M2 that --accept-pair accepted.
+    recipe : what the checkpoints say about the training, where step 0 did not train every fold.
+    """
+
+    name: str
+    fold: int
+    constants: dict[str, Any]
+    digest: str
+    accepted: str | None = None
+    recipe: Recipe | None = None
+
+
+def read_records(jobs: list[cli.Job]) -> list[FoldRecord]:
+    """What is known about how each fold was made, from its provenance and its checkpoints."""
+    ours = all(training.read_record(job.paths) is not None for job in jobs)
+    found = []
+    for job in jobs:
+        record = read_record(job.paths)
+        if job.paths.training.is_dir():
+            pair = find_pair(job.paths, job.constants["M1_STEP"], job.constants["M2_STEP"])
+            record = with_training(
+                record, epochs_of(pair), Recipe({}) if ours else read_recipe(pair)
+            )
+        found.append(record)
+    return found
+
+
+def with_training(record: FoldRecord, epochs: list[float] | None, recipe: Recipe) -> FoldRecord:
+    """A fold's record with what its checkpoints say.
+
+    The steps of M1 and M2 depend on the size of a fold, their epochs do not.
+    """
+    constants = dict(record.constants)
+    if epochs is not None:
+        constants |= {"M1_STEP": None, "M2_STEP": None, "epochs of M1 and M2": epochs}
+    constants |= {f"training {name}": value for name, value in recipe.values.items()}
+    return replace(record, constants=constants, recipe=recipe)
+
+
+def read_record(paths: FoldPaths) -> FoldRecord:
+    """What the fold's scores were made from, all the way up."""
+    try:
+        tasks = json.loads(paths.provenance.read_text(encoding="utf-8"))["tasks"]
+        behind = tasks_behind(tasks, SCORES_TASK)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{paths.provenance} does not say what the scores were made from; "
+            f"{storage.run_again(STEP)}"
+        ) from None
+    constants: dict[str, Any] = {}
+    for key in sorted(behind):
+        constants |= tasks[key]["recipe"]["constants"]
+    accepted = constants.pop(ACCEPTED, None)
+    digest = hash_bytes(
+        json.dumps(
+            {key: [tasks[key]["recipe"], tasks[key]["outputs"]] for key in sorted(behind)},
+            sort_keys=True,
+        ).encode()
+    )
+    constants |= training_constants(paths)
+    return FoldRecord(paths.name, paths.fold, constants, digest, accepted)
+
+
+def tasks_behind(tasks: dict[str, Any], key: str) -> set[str]:
+    """The keys of a task and of every task whose results it was made from."""
+    producer = {name: key for key, task in tasks.items() for name in task["outputs"]}
+    found: set[str] = set()
+    waiting = [key]
+    while waiting:
+        key = waiting.pop()
+        if key in found:
+            continue
+        found.add(key)
+        waiting += [producer[name] for name in tasks[key]["recipe"]["inputs"] if name in producer]
+    return found
+
+
+def training_constants(paths: FoldPaths) -> dict[str, Any]:
+    """How the fold was trained, where step 0 trained it."""
+    record = training.read_record(paths) or {}
+    return {
+        f"training {name}": value
+        for name, value in record.items()
+        if not name.startswith("the split ")
+    }
+
+
+def refuse_mixed(records: list[FoldRecord]) -> None:
+    """Folds made with different constants are not repetitions of one experiment.
+
+    Raises
+    ------
+    UserError : names the constant, its values and the folds.
+    """
+    for found in differences(records):
+        raise UserError(
+            f"the folds were made with different constants: {found}; run the steps "
+            "again with one value, name folds that agree, or give --mix-constants"
+        )
+
+
+def differences(records: list[FoldRecord]) -> list[str]:
+    """The constants in which folds differ, with their values and the folds."""
+    names = dict.fromkeys(name for record in records for name in record.constants)
+    found = []
+    for name in names:
+        values = {
+            record.fold: json.dumps(record.constants[name])
+            for record in records
+            if name in record.constants
+        }
+        if len(set(values.values())) > 1:
+            found.append(f"{name} is {by_value(values)}")
+    lengths = {
+        record.fold: f"{record.recipe.steps_per_epoch:g}"
+        for record in records
+        if record.recipe and record.recipe.steps_per_epoch
+    }
+    if different_lengths([float(length) for length in lengths.values()]):
+        found.append(f"training steps per epoch is {by_value(lengths)}")
+    return found
+
+
+def by_value(values: dict[int, str]) -> str:
+    """Values of folds, each once with its folds."""
+    folds: dict[str, list[int]] = {}
+    for fold, value in values.items():
+        folds.setdefault(value, []).append(fold)
+    return " and ".join(
+        f"{value} in fold {', '.join(map(str, where))}" for value, where in folds.items()
+    )
+
+
+def different_lengths(steps: list[float]) -> bool:
+    """Whether numbers of steps per epoch are of trainings with different batches.
+
+    Folds of one data set have nearly the same size; another number of devices or of batches per
+    step changes the number of steps by a quarter at least (4 devices in place of 5).
+    """
+    low, high = min(steps, default=1), max(steps, default=1)
+    return high - low > 1 and high > 1.1 * low
+
+
+def remarks(records: list[FoldRecord]) -> list[str]:
+    """What a reader of the summary has to know about how the folds were made."""
+    said = [
+        f"Fold {record.fold}: M1 and M2 are no neighbours in one training ({record.accepted}); "
+        "taken with --accept-pair."
+        for record in records
+        if record.accepted
+    ]
+    mixed = differences(records)
+    if mixed:
+        said.append(
+            f"The folds were made with different constants (--mix-constants): {'; '.join(mixed)}."
+        )
+    releases = {
+        record.fold: record.recipe.transformers
+        for record in records
+        if record.recipe and record.recipe.transformers
+    }
+    if len(set(releases.values())) > 1:
+        said.append(f"The release of transformers that wrote M2 is {by_value(releases)}.")
+    return said
