@@ -1,7 +1,9 @@
 """Shared fixtures: a small random tail with its cached states, and tiny ViT checkpoints."""
 
 import os
+import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -149,3 +151,23 @@ def stages(server, tmp_path_factory):
     import pipeline
 
     return pipeline.run_stages(server, tmp_path_factory.mktemp("stages"))
+
+
+@pytest.fixture
+def read_only():
+    """Makes a folder read-only; root needs the immutable flag for that."""
+    locked = []
+
+    def lock(folder: Path) -> None:
+        if os.geteuid():
+            folder.chmod(0o555)
+        elif subprocess.run(["chattr", "+i", str(folder)], capture_output=True).returncode:
+            pytest.skip("root cannot make a folder read-only on this file system")
+        locked.append(folder)
+
+    yield lock
+    for folder in locked:
+        if os.geteuid():
+            folder.chmod(0o755)
+        else:
+            subprocess.run(["chattr", "-i", str(folder)], check=True)

@@ -141,6 +141,21 @@ def config(checkpoint: Path, **values) -> Callable[[Path], None]:
     return damage
 
 
+def classes(checkpoint: Path, names: tuple[str, ...]) -> Callable[[Path], None]:
+    """Names for the classes of a model."""
+    return config(checkpoint, id2label={str(i): name for i, name in enumerate(names)})
+
+
+def states(**values: tuple) -> Callable[[Path], None]:
+    """Two neighbours' trainer_state.json, but for `values` of M1 and M2."""
+
+    def damage(root: Path) -> None:
+        for i, checkpoint in enumerate((M1, M2)):
+            pipeline.write_state(root / checkpoint, i + 1, **{k: v[i] for k, v in values.items()})
+
+    return damage
+
+
 def tensors(checkpoint: Path, change: Callable[[dict], None]) -> Callable[[Path], None]:
     """Edit the tensors of model.safetensors."""
 
@@ -625,6 +640,56 @@ CASES: dict[str, Case] = {
         lambda root: pipeline.make_model(5, intermediate_size=16).save_pretrained(root / M2),
         ("differ in intermediate_size (32 and 16)",),
     ),
+    "M1 and M2 of other classes": Case(
+        1,
+        lambda root: pipeline.make_model(5, 7).save_pretrained(root / M2),
+        ("differ in num_labels (4 and 7)",),
+    ),
+    "M2 has other classes than its config says": Case(
+        1,
+        all_of(
+            lambda root: pipeline.make_model(5, 7).save_pretrained(root / M2),
+            lambda root: shutil.copy(root / M1 / "config.json", root / M2),
+        ),
+        ("differ in the shape of classifier", "one training run"),
+    ),
+    "M1 and M2 of other activations": Case(
+        4, config(M2, hidden_act="relu"), ("differ in hidden_act (gelu and relu)",)
+    ),
+    "M1 and M2 of two runs": Case(
+        2, states(max_steps=(20, 30)), ("no neighbours: max_steps is 20 and 30", "--accept-pair")
+    ),
+    "M1 and M2 three epochs apart": Case(
+        7, states(epoch=(2.0, 5.0)), ("they are 3 epochs apart (2 and 5)", "--m1 and --m2")
+    ),
+    "a state that is cut short": Case(
+        1,
+        all_of(states(), shorter(M2 / "trainer_state.json")),
+        ("checkpoint-20/trainer_state.json is not what the Trainer writes",),
+    ),
+    "M1 of a step that is not there": options(
+        "--m1", "15", said=("--m1 15", "checkpoints of the steps 10, 20")
+    ),
+    "M1 after M2": options("--m1", "20", "--m2", "10", said=("M1 is the earlier one",), step=5),
+    "M1 not a step": constant("M1_STEP", "last"),
+    "weights of 8 bits": Case(
+        1,
+        tensors(M1, lambda s: s.update({FFN: (s[FFN] * 50).to(torch.int8)})),
+        ("checkpoint-10", "holds I8, no floating point weights"),
+    ),
+    "a model that is quantized": Case(
+        2, config(M1, quantization_config={"load_in_8bit": True}), ("has a quantization_config",)
+    ),
+    "classes in another order": Case(
+        2,
+        all_of(*(classes(m, pipeline.CLASSES[::-1]) for m in (M1, M2))),
+        ("in another order: class 0 is 'drei' and 'zero'",),
+    ),
+    "classes of other names": Case(
+        3,
+        all_of(*(classes(m, ("zero", "one", "zwei", "drei")) for m in (M1, M2))),
+        ("class 1 is 'one' and '=one'", "data set that the model was trained on"),
+    ),
     "NaN in M1": Case(1, tensors(M1, poison(FFN)), ("checkpoint-10", "NaN")),
     "inf in M2": Case(1, tensors(M2, poison(FFN, float("inf"))), ("checkpoint-20", "NaN or inf")),
     "NaN in an embedding": Case(
@@ -760,33 +825,12 @@ def test_a_cold_start_says_the_same(trees, name, tmp_path):
     require_refused(pipeline.run(case.step, root, *case.options), case)
 
 
-@pytest.fixture
-def read_only():
-    """Makes a folder read-only; root needs the immutable flag for that."""
-    locked = []
-
-    def lock(folder: Path) -> None:
-        if os.geteuid():
-            folder.chmod(0o555)
-        elif subprocess.run(["chattr", "+i", str(folder)], capture_output=True).returncode:
-            pytest.skip("root cannot make a folder read-only on this file system")
-        locked.append(folder)
-
-    yield lock
-    for folder in locked:
-        if os.geteuid():
-            folder.chmod(0o755)
-        else:
-            subprocess.run(["chattr", "-i", str(folder)], check=True)
-
-
 @pytest.mark.parametrize(
     ("folder", "step", "said"),
     [
         (RESULTS, 4, "cannot write .*permi"),
         (CACHE, 2, "cannot write .*permi"),
         (RESULTS.parent, 4, "permi"),
-        (TRAINING / "logs", 4, "cannot write the log .*permi"),
     ],
 )
 def test_a_read_only_folder(server, trees, folder, step, said, read_only, tmp_path):
