@@ -141,12 +141,15 @@ def make_fold(
     model.save_pretrained(training / "checkpoint-20")
 
 
-def write_state(checkpoint: Path, epoch: int, steps: int = 10, **values) -> None:
-    """What the Trainer notes beside a checkpoint of a run of two epochs of `steps` steps."""
-    log = [{"step": steps * e, "epoch": float(e), "eval_loss": 1 / e} for e in range(1, epoch + 1)]
+def write_state(checkpoint: Path, number: int, steps: int = 10, **values) -> None:
+    """What the Trainer notes after epoch `number` of a run of two epochs of `steps` steps.
+
+    values : entries that are to be otherwise.
+    """
+    log = [{"step": steps * e, "epoch": float(e), "eval_loss": 1 / e} for e in range(1, number + 1)]
     content = {
-        "global_step": steps * epoch,
-        "epoch": float(epoch),
+        "global_step": steps * number,
+        "epoch": float(number),
         "max_steps": 2 * steps,
         "num_train_epochs": 2,
         "train_batch_size": 16,
