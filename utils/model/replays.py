@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model import checkpoints, trainer_state
 from utils.run import storage
 from utils.run.hashing import HashCache
 from utils.run.paths import FoldPaths
@@ -78,15 +78,8 @@ def require_same_m1(
 
 def _continues(checkpoint: Path, m1: Path) -> bool:
     """Whether the training's history of a checkpoint goes on from M1's; True where one has none."""
-    histories = []
-    for folder in (m1, checkpoint):
-        try:
-            state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-            histories.append(state["log_history"])
-        except (OSError, ValueError, TypeError, KeyError):
-            return True
-    first, second = histories
-    return second[: len(first)] == first
+    states = [trainer_state.read_state(folder) for folder in (m1, checkpoint)]
+    return None in states or trainer_state.continues(*states)
 
 
 def require_shape(checkpoint: Path, m1: Path) -> None:

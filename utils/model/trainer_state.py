@@ -7,10 +7,10 @@ from typing import Any
 
 from utils.errors import UserError
 from utils.model import checkpoints
+from utils.model.optimizer_state import OPTIMIZER_FILE, load_state
 from utils.model.pair import Pair
 
 STATE_FILE = "trainer_state.json"
-OPTIMIZER_FILE = "optimizer.pt"
 
 
 @dataclass(frozen=True)
@@ -149,24 +149,22 @@ def read_recipe(pair: Pair) -> Recipe:
         "num_train_epochs": state and state.run["num_train_epochs"],
         "train_batch_size": state and state.batch_size,
         "transformers": release and str(release).partition(".")[0],
-        **optimizer_settings(pair.m2 / OPTIMIZER_FILE),
+        **optimizer_settings(pair.m2),
     }
     known = {name: value for name, value in values.items() if value is not None}
     return Recipe(known, state and state.steps_per_epoch, release)
 
 
-def optimizer_settings(file: Path) -> dict[str, Any]:
+def optimizer_settings(checkpoint: Path) -> dict[str, Any]:
     """Learning rate and weight decay in an optimizer.pt; nothing where it cannot be read safely."""
-    if not file.is_file():
+    if not (checkpoint / OPTIMIZER_FILE).is_file():
         return {}
-    import torch
-
     try:
-        groups = torch.load(file, map_location="cpu", weights_only=True, mmap=True)["param_groups"]
+        groups = load_state(checkpoint / OPTIMIZER_FILE)["param_groups"]
         return {
             name: max(float(group[key]) for group in groups)
             for key, name in (("initial_lr", "learning_rate"), ("weight_decay", "weight_decay"))
             if all(key in group for group in groups)
         }
-    except Exception:  # on foreign files torch raises whatever it stumbles over
+    except (UserError, KeyError, TypeError, ValueError):  # a foreign file
         return {}
