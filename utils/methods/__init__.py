@@ -9,9 +9,10 @@ from utils.methods import arachne, baselines, integrated_gradients, variance
 from utils.methods import evidence as shared_evidence
 from utils.methods.method import Method
 from utils.model import gradients, states, tail
+from utils.run import pieces
 
 # Behind every method; its own function is recorded with it (utils.methods.localisation).
-COMMON = (states, tail, ranking, shared_evidence)
+COMMON = (states, tail, pieces, ranking, shared_evidence)
 
 METHODS: dict[tuple[str, str], Method] = {
     ("neuron", "ig"): Method(

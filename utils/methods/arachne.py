@@ -4,6 +4,7 @@ Arachne: Sohn, Kang, Yoo, "Arachne: Search-Based Repair of Deep Neural
 Networks", TOSEM 2023, Algorithm 1.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from utils.model import gradients
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, gradient_at_output
+from utils.run.pieces import add_product, by_rows
 
 if TYPE_CHECKING:
     from utils.methods.evidence import Evidence
@@ -39,16 +41,16 @@ def forward_impact(
     out_a = torch.zeros(tail.m, dtype=torch.float64, device=_wide(tail.device))
     out_o = torch.zeros(tail.d, dtype=torch.float64, device=_wide(tail.device))
     for h, a, y in sample_blocks(states, samples, "hay", tail.device, block):
-        _add_input_share(in_bef, tail.ffn_input(h).abs(), abs_bef)
+        _add_input_share(in_bef, by_rows(tail.ffn_input, h).abs(), abs_bef)
         _add_input_share(in_aft, a.abs(), abs_aft)
-        grad_o = gradient_at_output(tail, y, torch.empty(0), "logit_sum")  # (b, d)
-        out_a += _share_of_row(grad_o @ tail.w_aft).to(out_a.device).double()
-        out_o += _share_of_row(grad_o).to(out_o.device).double()
+        share_a, share_o = by_rows(partial(_output_shares, tail), y)  # (b, m), (b, d)
+        out_a += share_a.sum(dim=0).to(out_a.device).double()
+        out_o += share_o.sum(dim=0).to(out_o.device).double()
     n = len(samples)
-    share_a = (out_a / n).to(tail.w_bef)
-    share_o = (out_o / n).to(tail.w_aft)
-    impact_bef = in_bef.div_(n).mul_(abs_bef).mul_(share_a[:, None])  # (m, d)
-    impact_aft = in_aft.div_(n).mul_(abs_aft).mul_(share_o[:, None])  # (d, m)
+    mean_a = (out_a / n).to(tail.w_bef)
+    mean_o = (out_o / n).to(tail.w_aft)
+    impact_bef = in_bef.div_(n).mul_(abs_bef).mul_(mean_a[:, None])  # (m, d)
+    impact_aft = in_aft.div_(n).mul_(abs_aft).mul_(mean_o[:, None])  # (d, m)
     return ranking.flatten(impact_bef.cpu().numpy(), impact_aft.cpu().numpy())
 
 
@@ -64,13 +66,19 @@ def _safe_inverse(sums: torch.Tensor) -> torch.Tensor:
 
 def _add_input_share(total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> None:
     """Add sum_x |x_i| / s_xj to `total` (out, in), with s = |x| |W|^T of shape (b, out)."""
-    total.addmm_(_safe_inverse(x @ weight.T).T, x)
+    add_product(total, by_rows(lambda rows: _safe_inverse(rows @ weight.T), x), x)
+
+
+def _output_shares(tail: Tail, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """|dO/dout_j| / sum_j' |dO/dout_j'| of each sample, at a (b, m) and at o (b, d)."""
+    grad_o = gradient_at_output(tail, y, torch.empty(0), "logit_sum")
+    return _share_of_row(grad_o @ tail.w_aft), _share_of_row(grad_o)
 
 
 def _share_of_row(gradient: torch.Tensor) -> torch.Tensor:
-    """Sum over samples of |g_j| / sum_j' |g_j'|: (b, out) to (out,)."""
+    """|g_j| / sum_j' |g_j'|, (b, out)."""
     size = gradient.abs()
-    return _safe_inverse(size.sum(dim=1)) @ size
+    return size.mul_(_safe_inverse(size.sum(dim=1, keepdim=True)))
 
 
 def sample_positives(pos: np.ndarray, n_neg: int, seed: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from utils.methods.method import Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, blocks
+from utils.run.pieces import by_rows
 
 if TYPE_CHECKING:
     from utils.methods.evidence import Evidence
@@ -30,7 +31,7 @@ def wanda(tail: Tail, states: States, samples: np.ndarray, block: int = BLOCK) -
     """
     squares_u, squares_a = np.zeros(tail.d), np.zeros(tail.m)
     for h, a in sample_blocks(states, samples, "ha", tail.device, block):
-        squares_u += tail.ffn_input(h).square().sum(dim=0).cpu().numpy()
+        squares_u += by_rows(tail.ffn_input, h).square().sum(dim=0).cpu().numpy()
         squares_a += a.square().sum(dim=0).cpu().numpy()
     norm_u, norm_a = (np.sqrt(s).astype(np.float32) for s in (squares_u, squares_a))
     return ranking.flatten(

@@ -10,6 +10,7 @@ from utils.methods import arachne, variance
 from utils.model import gradients
 from utils.model.states import States
 from utils.model.tail import Tail
+from utils.run.pieces import by_rows
 from utils.run.stopwatch import Stopwatch
 
 
@@ -95,4 +96,4 @@ class Evidence:
     def _normalised_h(self) -> np.ndarray:
         """u of every sample, (S, d): as small as the cache of h."""
         parts = gradients.sample_blocks(self.states, self.everyone, "h", self.tail.device)
-        return np.concatenate([self.tail.ffn_input(h).cpu().numpy() for (h,) in parts])
+        return np.concatenate([by_rows(self.tail.ffn_input, h).cpu().numpy() for (h,) in parts])

@@ -1,6 +1,7 @@
 """neuron / ig: integrated gradients of the true class's probability (docs/definitions.md 5.2)."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from utils.methods.method import Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, gradient_at_output
+from utils.run.pieces import by_rows
 
 if TYPE_CHECKING:
     from utils.methods.evidence import Evidence
@@ -44,19 +46,27 @@ def integrated_gradients(
     total = torch.zeros(tail.m, dtype=torch.float32, device=tail.device)
     gaps = []
     for h, a, labels in sample_blocks(states, samples, "hal", tail.device, block):
-        start = h + tail.b_aft  # y at a = 0, (b, d)
-        path = a @ tail.w_aft.T  # (b, d)
-        grad_y = torch.zeros_like(path)
-        for t in range(1, points + 1):
-            grad_y += gradient_at_output(tail, start + (t / points) * path, labels, "probability")
-        ig = (grad_y @ tail.w_aft).mul_(a).div_(points)  # (b, m)
+        ig, gap = by_rows(partial(_along_the_path, tail, points), h, a, labels)
         total += ig.sum(dim=0)
-        ends = [
-            tail.logits_of_output(y).softmax(dim=1).gather(1, labels[:, None])[:, 0]
-            for y in (start, start + path)
-        ]
-        gaps.append((ig.sum(dim=1) - (ends[1] - ends[0])).abs().cpu().numpy())
+        gaps.append(gap.cpu().numpy())
     return IntegratedGradients(score=(total / len(samples)).cpu().numpy(), gap=np.concatenate(gaps))
+
+
+def _along_the_path(
+    tail: Tail, points: int, h: torch.Tensor, a: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each sample's integrated gradients (b, m) and completeness gap (b,)."""
+    start = h + tail.b_aft  # y at a = 0, (b, d)
+    path = a @ tail.w_aft.T  # (b, d)
+    grad_y = torch.zeros_like(path)
+    for t in range(1, points + 1):
+        grad_y += gradient_at_output(tail, start + (t / points) * path, labels, "probability")
+    ig = (grad_y @ tail.w_aft).mul_(a).div_(points)
+    ends = [
+        tail.logits_of_output(y).softmax(dim=1).gather(1, labels[:, None])[:, 0]
+        for y in (start, start + path)
+    ]
+    return ig, (ig.sum(dim=1) - (ends[1] - ends[0])).abs()
 
 
 def score_ig(evidence: "Evidence") -> Scores:

@@ -22,6 +22,7 @@ from utils.run.cli import Job, add_budget, add_device, run
 from utils.run.devices import pick_device
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
+from utils.run.pieces import cpu_threads
 from utils.run.stopwatch import Stopwatch
 from utils.run.task import Task
 
@@ -120,7 +121,8 @@ def localise(
     activation_function(evidence.tail.activation)  # its import is nobody's running time
     with task:
         watch, saved = Stopwatch(), evidence.saved_s
-        scores = method.function(evidence)
+        with cpu_threads(1):  # threads take whole pieces (utils.run.pieces)
+            scores = method.function(evidence)
         order = scores.ranking if scores.ranking is not None else ranking.rank_by(scores.score)
         seconds = watch.seconds + evidence.saved_s - saved
         task.time(f"{level}/{name}", seconds, setting)

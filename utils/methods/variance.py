@@ -9,6 +9,7 @@ from utils import ranking
 from utils.methods.method import Scores
 from utils.model.states import BLOCK
 from utils.model.tail import blocks
+from utils.run.pieces import add_product
 
 if TYPE_CHECKING:
     from utils.methods.evidence import Evidence
@@ -40,7 +41,7 @@ def v_scores(
     for part in parts:
         centred = torch.from_numpy(np.take(rows, samples[part], axis=0)).to(device)
         centred -= mean  # (b, m)
-        cov.addmm_(centred.T, centred)
+        add_product(cov, centred, centred)
     cov.div_(n - 1)
     variance = cov.diagonal().clone()
     others = cov.abs_().sum(dim=1) - variance.abs()

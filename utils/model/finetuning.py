@@ -34,6 +34,7 @@ from utils.model import checkpoints
 from utils.model.progress import Progress
 from utils.run.log import silent_log
 from utils.run.paths import FoldPaths
+from utils.run.pieces import cpu_threads
 
 LOGGED = ("batch_size", "learning_rate", "weight_decay", "epochs", "repeats_per_epoch")
 LOG_EVERY = 0.01  # of all steps
@@ -240,17 +241,6 @@ def failures_in_words(
                 "one or lower batch_size in utils/constants.py"
             ) from None
         raise
-
-
-@contextmanager
-def cpu_threads(count: int | None) -> Iterator[None]:
-    """Let torch use `count` threads, or as many as it likes, and put the old number back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def training_arguments(

@@ -4,6 +4,7 @@ Steps 2 and 3 both need it and both come here; whichever is first makes the cach
 """
 
 import logging
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,9 +26,10 @@ from utils.model import agreement, checkpoints, states, tail
 from utils.model.inputs import M1, REPAIR, SPLITS, Inputs
 from utils.model.states import CACHE_STEP, CACHES, States
 from utils.model.tail import Tail
-from utils.run import storage
+from utils.run import pieces, storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
+from utils.run.pieces import by_rows, cores, cpu_threads
 from utils.run.stopwatch import Stopwatch, in_words
 from utils.run.task import Task
 
@@ -35,6 +37,8 @@ from utils.run.task import Task
 CPU_BATCH, GPU_BATCH = 32, 256
 # Batches after which the time of a forward pass is known.
 FEW_BATCHES = 4
+# Images that one thread takes through the model at a time.
+IMAGES = 8
 # Samples whose a and y are compared with what the whole model computes inside.
 PROOF_SAMPLES = 16
 # How far float32 may drift between the model and its tail, relative to the
@@ -87,22 +91,29 @@ def source_of(checkpoint: Path) -> dict[str, Any]:
         }
 
 
-@torch.inference_mode()
 def forward_states(
-    model: ViTForImageClassification, pixel_values: torch.Tensor
+    model: ViTForImageClassification, pixel_values: torch.Tensor, precision: str = "fp32"
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """h (B, d) and logits (B, C) of one batch, from the model's own forward pass."""
-    captured = []
+    """h (B, d) and logits (B, C) of one batch, from the model's own forward pass, float32.
+
+    precision : "fp32" or "bf16", in which the model runs.
+    """
+    kept = threading.local()  # each thread runs the model on images of its own
 
     def keep_class_token(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        captured.append(inputs[0][:, 0])  # (B, tokens, d) -> (B, d)
+        kept.token = inputs[0][:, 0]  # (B, tokens, d) -> (B, d)
+
+    def run_piece(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        enabled = precision == "bf16"
+        with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=enabled):
+            logits = model(pixel_values=pixels).logits
+        return kept.token.float(), logits.float()
 
     handle = model.vit.layers[-1].layernorm_after.register_forward_pre_hook(keep_class_token)
     try:
-        logits = model(pixel_values=pixel_values).logits
+        return by_rows(run_piece, pixel_values, rows=IMAGES)
     finally:
         handle.remove()
-    return captured[0].float(), logits.float()
 
 
 def run_model(
@@ -121,12 +132,10 @@ def run_model(
     """
     model = model.to(device)
     parts: dict[str, list[np.ndarray]] = {"hidden_before_layernorm": [], "logits": [], "labels": []}
-    enabled = precision == "bf16"
     watch, ends = Stopwatch(), []
     for batch in tqdm(loader, desc="forward pass", unit="batch"):
         pixels = batch["pixel_values"].to(device, non_blocking=True)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
-            h, logits = forward_states(model, pixels)
+        h, logits = forward_states(model, pixels, precision)
         parts["hidden_before_layernorm"].append(h.cpu().numpy())
         parts["logits"].append(logits.cpu().numpy())
         parts["labels"].append(batch["labels"].numpy().astype(np.int64))
@@ -163,7 +172,7 @@ def make_loader(
             "they are not of one experiment"
         )
     processor = images.load_processor(checkpoint, config)
-    default = CPU_BATCH if device.type == "cpu" else GPU_BATCH
+    default = max(CPU_BATCH, IMAGES * cores()) if device.type == "cpu" else GPU_BATCH
     return DataLoader(
         images.ImageRows(dataset, *columns, split),
         batch_size=job.constants["INFERENCE_BATCH_SIZE"] or default,
@@ -187,7 +196,10 @@ def plan_forward_pass(inputs: Inputs, data: str) -> Task:
         "forward_pass" if data == REPAIR else f"forward_pass of the {data}",
         inputs=[M1, data],
         constants=["INFERENCE_PRECISION", "image_column", "label_column"],
-        code=(states, tail, images, depth, processors, checkpoints, folds, ModuleType(__name__)),
+        code=(
+            states, tail, pieces, images, depth, processors, checkpoints, folds,
+            ModuleType(__name__),
+        ),  # fmt: skip
         step=CACHE_STEP,
     )
 
@@ -221,7 +233,8 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
     if note := folds.taken_instead(columns, PROFILES[job.paths.ds]):
         job.log.info("takes %s", note)
     inputs.ledger.device = str(device)
-    with task, logging_redirect_tqdm([job.log]):
+    # Threads take whole pieces (utils.run.pieces).
+    with task, cpu_threads(1), logging_redirect_tqdm([job.log]):
         watch = Stopwatch()
         found = run_model(model, loader, device, job.constants["INFERENCE_PRECISION"], job.log)
         task.time(f"forward_pass/{split}", watch.seconds)
@@ -298,30 +311,33 @@ def _relative(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).max() / np.abs(one).max())
 
 
-@torch.inference_mode()
 def model_states(
     model: ViTForImageClassification, pixel_values: torch.Tensor
 ) -> dict[str, np.ndarray]:
     """a (B, m) and y (B, d) of the class token as the whole model computes them."""
     layer = model.vit.layers[-1]
-    kept: dict[str, np.ndarray] = {}
+    kept = threading.local()
 
     def keep_neurons(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        kept["a"] = inputs[0][:, 0].numpy()  # (B, tokens, m) -> (B, m)
+        kept.a = inputs[0][:, 0]  # (B, tokens, m) -> (B, m)
 
     def keep_output(_: torch.nn.Module, __: Any, output: torch.Tensor) -> None:
-        kept["y"] = output[:, 0].numpy()  # (B, tokens, d) -> (B, d)
+        kept.y = output[:, 0]  # (B, tokens, d) -> (B, d)
+
+    def run_piece(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        model(pixel_values=pixels)
+        return kept.a, kept.y
 
     handles = [
         layer.mlp.fc2.register_forward_pre_hook(keep_neurons),
         layer.register_forward_hook(keep_output),
     ]
     try:
-        model(pixel_values=pixel_values)
+        a, y = by_rows(run_piece, pixel_values, rows=IMAGES)
     finally:
         for handle in handles:
             handle.remove()
-    return kept
+    return {"a": a.numpy(), "y": y.numpy()}
 
 
 def proof_table(found: dict[str, float]) -> pd.DataFrame:

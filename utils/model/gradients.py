@@ -1,6 +1,7 @@
 """Mean gradient of the loss with respect to every ranked weight."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ import torch
 from utils import ranking
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, activation_slope, blocks, gradient_at_output
+from utils.run.pieces import add_product, by_rows
 
 
 def sample_blocks(
@@ -39,29 +41,44 @@ def mean_loss_gradient(
     """
     sum_bef, sum_aft = torch.zeros_like(tail.w_bef), torch.zeros_like(tail.w_aft)
     for h, a, y, labels in sample_blocks(states, samples, "hayl", tail.device, block):
-        u = tail.ffn_input(h)  # (b, d)
-        add_loss_gradient((sum_bef, sum_aft), tail, u, tail.pre_activation(u), a, y, labels)
+        u, grad_o, grad_pre = by_rows(partial(_input_and_gradients, tail), h, y, labels)
+        add_gradient((sum_bef, sum_aft), u, a, grad_o, grad_pre)
     mean = [total.div_(len(samples)).cpu().numpy() for total in (sum_bef, sum_aft)]
     return ranking.flatten(*mean)
 
 
-def add_loss_gradient(
+def _input_and_gradients(
+    tail: Tail, h: torch.Tensor, y: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    u = tail.ffn_input(h)
+    return u, *loss_gradients(tail, tail.pre_activation(u), y, labels)
+
+
+def loss_gradients(
+    tail: Tail, pre: torch.Tensor, y: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradient of each sample's cross-entropy at o (b, d) and at the pre-activation (b, m).
+
+    pre (b, m), y (b, d), labels (b,) : states of some samples.
+    """
+    grad_o = gradient_at_output(tail, y, labels, "loss")
+    grad_pre = grad_o @ tail.w_aft
+    grad_pre *= activation_slope(tail, pre)
+    return grad_o, grad_pre
+
+
+def add_gradient(
     totals: tuple[torch.Tensor, torch.Tensor],
-    tail: Tail,
     u: torch.Tensor,
-    pre: torch.Tensor,
     a: torch.Tensor,
-    y: torch.Tensor,
-    labels: torch.Tensor,
+    grad_o: torch.Tensor,
+    grad_pre: torch.Tensor,
     weight: float = 1,
 ) -> None:
-    """Add `weight` times the gradient of the summed cross-entropy to `totals`.
+    """Add `weight` times the gradient of a summed loss to `totals`.
 
     totals : (m, d) and (d, m), for W_bef and W_aft.
-    u (b, d), pre (b, m), a (b, m), y (b, d), labels (b,) : states of a block of samples.
+    u (b, d), a (b, m) : inputs of the two matrices; grad_o, grad_pre : as of `loss_gradients`.
     """
-    grad_o = gradient_at_output(tail, y, labels, "loss")  # (b, d)
-    grad_pre = grad_o @ tail.w_aft  # (b, m)
-    grad_pre *= activation_slope(tail, pre)
-    totals[1].addmm_(grad_o.T, a, alpha=weight)  # (d, m)
-    totals[0].addmm_(grad_pre.T, u, alpha=weight)  # (m, d)
+    add_product(totals[1], grad_o, a, weight)
+    add_product(totals[0], grad_pre, u, weight)

@@ -1,6 +1,7 @@
 """The caches of the class token's states: what they are, and reading them (definitions 4)."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from utils.model import checkpoints
 from utils.model.tail import Tail, blocks, make_tail
 from utils.run import storage
 from utils.run.paths import FoldPaths
+from utils.run.pieces import by_rows
 
 # name of the cache -> (dtype, shape after S) with d, m, C as letters
 CACHES = {
@@ -21,9 +23,9 @@ CACHES = {
     "labels": (np.int64, ()),
 }
 CACHE_STEP = 3
-# Samples per matrix product: large enough for BLAS to run at full speed, small
-# enough that a block of activations (12 MiB for ViT-Base) stays near the cache.
-BLOCK = 1024
+# Samples that are read and worked on at a time: enough pieces (utils.run.pieces) for many
+# cores, and a block of activations (48 MiB for ViT-Base) does not count beside the caches.
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,6 @@ def load_tail(checkpoint: Path) -> Tail:
     return make_tail(checkpoints.read_tail(checkpoint), checkpoints.read_config(checkpoint))
 
 
-@torch.inference_mode()
 def states_from_h(
     tail: Tail, h: np.ndarray, block: int = BLOCK
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -56,12 +57,16 @@ def states_from_h(
     logits = np.empty((len(h), tail.n_classes), dtype=np.float32)
     for part in blocks(len(h), block):
         states = torch.from_numpy(np.array(h[part])).to(tail.device)  # (b, d)
-        neurons = tail.activate(tail.pre_activation(tail.ffn_input(states)))  # (b, m)
-        output = tail.output(states, neurons)  # (b, d)
-        a[part] = neurons.cpu().numpy()
-        y[part] = output.cpu().numpy()
-        logits[part] = tail.logits_of_output(output).cpu().numpy()
+        found = by_rows(partial(_states, tail), states)
+        a[part], y[part], logits[part] = (values.cpu().numpy() for values in found)
     return a, y, logits
+
+
+def _states(tail: Tail, h: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """a (b, m), y (b, d) and logits (b, C)."""
+    a = tail.activate(tail.pre_activation(tail.ffn_input(h)))
+    y = tail.output(h, a)
+    return a, y, tail.logits_of_output(y)
 
 
 def load_states(paths: FoldPaths, tail: Tail, split: str = "repair") -> States:

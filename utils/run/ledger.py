@@ -311,8 +311,8 @@ def _is_provenance(content: Any) -> bool:
 
 
 def _threads() -> int:
-    torch = sys.modules.get("torch")
-    return torch.get_num_threads() if torch else len(os.sched_getaffinity(0))
+    pieces = sys.modules.get("utils.run.pieces")
+    return pieces.cores() if pieces else len(os.sched_getaffinity(0))
 
 
 def _version(package: str) -> str | None:

@@ -13,15 +13,17 @@ instead of the steps that training took.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from utils import ranking
-from utils.model.gradients import add_loss_gradient, sample_blocks
+from utils.model.gradients import add_gradient, loss_gradients, sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail
+from utils.run.pieces import by_rows, cpu_threads
 
 PATH_POINTS = 8
 COLUMNS = [
@@ -62,6 +64,7 @@ def moved(tail: Tail, delta_bef: torch.Tensor, delta_aft: torch.Tensor, t: float
     )
 
 
+@cpu_threads(1)  # threads take whole pieces (utils.run.pieces)
 @torch.no_grad()
 def repair_credit(
     tail: Tail,
@@ -86,12 +89,8 @@ def repair_credit(
     for t, weight in zip(*path_points(), strict=True):
         here = moved(tail, *deltas, float(t))
         for h, labels in sample_blocks(states, samples, "hl", tail.device, block):
-            u = here.ffn_input(h)  # (b, d)
-            pre = here.pre_activation(u)  # (b, m)
-            a = here.activate(pre)
-            y = here.output(h, a)  # (b, d)
-            share = float(weight) / len(samples)
-            add_loss_gradient((total_bef, total_aft), here, u, pre, a, y, labels, share)
+            found = by_rows(partial(_inputs_and_gradients, here), h, labels)
+            add_gradient((total_bef, total_aft), *found, float(weight) / len(samples))
     credit = [
         total.mul_(delta).neg_().cpu()
         for total, delta in zip((total_bef, total_aft), deltas, strict=True)
@@ -119,12 +118,24 @@ def losses(
     )
 
 
+def _inputs_and_gradients(
+    tail: Tail, h: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    u = tail.ffn_input(h)  # (b, d)
+    pre = tail.pre_activation(u)  # (b, m)
+    a = tail.activate(pre)
+    return u, a, *loss_gradients(tail, pre, tail.output(h, a), labels)
+
+
+@cpu_threads(1)
 @torch.no_grad()
 def mean_loss(tail: Tail, states: States, samples: np.ndarray, block: int = BLOCK) -> float:
     """Mean cross-entropy with the true label over `samples`, from their h alone."""
     total = 0.0
     for h, labels in sample_blocks(states, samples, "hl", tail.device, block):
-        loss = F.cross_entropy(tail.logits(h).cpu().double(), labels.cpu(), reduction="sum")
+        loss = F.cross_entropy(
+            by_rows(tail.logits, h).cpu().double(), labels.cpu(), reduction="sum"
+        )
         total += float(loss)
     return total / len(samples)
 
