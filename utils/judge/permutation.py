@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from utils.ranking import unflatten
 
@@ -74,7 +75,8 @@ def neuron_overlap_test(
         weight in the top K, 0 for others, or its probability to be there.
     relabellings : (m, draws) of `draw_relabellings`.
     """
-    overlaps = method @ truth.T  # (m, 2d) x (2d, m) -> (m, m)
+    # Both are zero nearly everywhere, and BLAS would add up in an order that depends on threads.
+    overlaps = (sparse.csr_array(method) @ sparse.csr_array(truth).T).toarray()  # (m, m)
     observed = float(np.trace(overlaps, dtype=np.float64))
     mean, sd = null_moments(overlaps)
     null = relabelled_overlaps(overlaps, relabellings)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
+from threadpoolctl import ThreadpoolController
 
 from utils import constants as user_constants
 from utils import ranking
@@ -145,13 +146,16 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def fix_order_of_sums() -> None:
-    """Have MKL add up matrix products in one order, whatever the number of threads.
+    """Have numpy, scipy and MKL add up in one order, whatever the number of threads.
 
-    Its own default splits the sums among four threads or more, which moves the
-    last bits. MKL reads the variable at its first product; what a user has set
-    stays. No effect on a torch that is built without MKL.
+    numpy's and scipy's OpenBLAS splits a sum among its threads, so it gets one:
+    what it does here is little. MKL's order may depend on where an array begins
+    in memory. It reads the variable at its first product; what a user has set
+    stays. How torch's work is shared out is in utils.run.pieces.
     """
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # for those that are loaded later
+    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
 
 def lock_fold(paths: FoldPaths) -> FileLock:
