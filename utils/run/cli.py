@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 from utils import constants as user_constants
 from utils import ranking
 from utils.errors import UserError
-from utils.run import storage
+from utils.run import pictures, storage
 from utils.run.constant_rules import check_constants, constants_in_force
 from utils.run.log import PatientOutput, close_log, is_main_process, open_log, silent_log
 from utils.run.paths import FoldPaths
@@ -193,6 +193,7 @@ def run(
     ready : refuses a fold whose inputs are missing or stale, with a UserError; writes nothing.
     """
     fix_order_of_sums()
+    pictures.ignore_user_settings()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a path that the terminal cannot show
     sys.stdout = PatientOutput(sys.stdout)

@@ -1,37 +1,92 @@
-"""The pictures of one fold."""
+"""Drawing the same picture everywhere: nothing of a user's settings, and no text read as markup."""
 
+import importlib
 import io
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import chdir, contextmanager
+from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
-
-import matplotlib
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from utils.run import storage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 # Okabe and Ito's palette: told apart with every common colour blindness.
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000",
 )  # fmt: skip
+FONT = "DejaVu Sans"  # comes with matplotlib
 STYLE = {
+    "font.family": [FONT],
     "font.size": 8,
+    "text.parse_math": False,  # a method may be called "$x$"
     "axes.spines.top": False,
     "axes.spines.right": False,
     "pdf.fonttype": 42,  # fonts embedded as TrueType, as journals ask
     "ps.fonttype": 42,
     "svg.hashsalt": "exp-fl-5",
 }
+# Where FONT has no glyph the first installed one of these is asked, then any other font.
+FALLBACKS = (
+    "Noto Sans CJK JP", "Noto Sans JP", "Source Han Sans JP", "IPAexGothic", "IPAGothic",
+    "TakaoGothic", "VL Gothic", "Hiragino Sans", "Yu Gothic", "Meiryo", "MS Gothic",
+    "Noto Sans CJK SC", "Noto Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "PingFang SC",
+    "Microsoft YaHei", "SimHei", "Noto Sans CJK KR", "Noto Sans KR", "NanumGothic",
+    "Malgun Gothic", "Apple SD Gothic Neo", "Arial Unicode MS", "Droid Sans Fallback",
+)  # fmt: skip
+POWER = re.compile(
+    r"\$\\mathdefault\{(?P<factor>.*\\times)?(?P<base>[^{]*?)\^\{(?P<power>.*)\}\}\$"
+)
+PLAIN = re.compile(r"\$\\mathdefault\{(.*)\}\$")
+SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
-def render(figure: Figure, suffix: str) -> bytes:
+def ignore_user_settings() -> None:
+    """Have matplotlib start with its own settings: no MPLBACKEND, no matplotlibrc of the user's.
+
+    To be called before anything imports matplotlib, which fails on a backend
+    that is not installed here (a notebook's).
+    """
+    own = Path(find_spec("matplotlib").origin).parent / "mpl-data"
+    os.environ["MPLBACKEND"] = "agg"
+    os.environ["MATPLOTLIBRC"] = str(own / "matplotlibrc")
+    if Path("matplotlibrc").exists():  # it would be read in spite of the variable
+        with chdir(own):
+            importlib.import_module("matplotlib")
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """matplotlib's own settings and STYLE, for the drawing inside."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+def render(figure: "Figure", suffix: str) -> bytes:
     """The figure as PNG (300 dpi) or PDF bytes, the same ones every time."""
     sink = io.BytesIO()
     metadata = {"Software": None} if suffix == "png" else {"CreationDate": None}
-    with matplotlib.rc_context(STYLE):
+    with drawing(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        _write_plain_powers(figure)
+        for text in _texts(figure):
+            _give_fonts(text)
         figure.savefig(sink, format=suffix, dpi=300, metadata=metadata)
     return sink.getvalue()
 
 
-def save_figure(figure: Figure, path: Path) -> list[Path]:
+def save_figure(figure: "Figure", path: Path) -> list[Path]:
     """Write `figure` as .png and .pdf beside each other; return both paths."""
     written = []
     for suffix in ("png", "pdf"):
@@ -39,3 +94,85 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
         storage.save_bytes(target, render(figure, suffix))
         written.append(target)
     return written
+
+
+def plain_power(text: str) -> str:
+    """A tick of a logarithmic axis, which matplotlib writes as mathematics, without markup."""
+    if found := POWER.fullmatch(text):
+        factor = (found["factor"] or "").replace(r"\times", "×")
+        return f"{factor}{found['base']}{found['power'].translate(SUPERSCRIPTS)}".replace("-", "−")
+    return PLAIN.sub(r"\1", text).replace("-", "−")
+
+
+def _write_plain_powers(figure: "Figure") -> None:
+    from matplotlib.ticker import LogFormatterMathtext
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            for level in ("major", "minor"):
+                formatter = getattr(axis, f"get_{level}_formatter")()
+                if isinstance(formatter, LogFormatterMathtext):
+                    formatter.format_ticks = partial(_plain_ticks, formatter.format_ticks)
+
+
+def _plain_ticks(format_ticks: Callable[[Any], list[str]], values: Any) -> list[str]:
+    return [plain_power(text) for text in format_ticks(values)]
+
+
+# -- fonts -------------------------------------------------------------------------------------
+
+
+def missing_glyphs(figure: "Figure") -> set[str]:
+    """The characters of a figure that no installed font has."""
+    wanted = "".join(text.get_text() for text in _texts(figure))
+    return set(wanted) - {"\n"} - set().union(*map(_glyphs, [FONT, *fonts_for(wanted)]))
+
+
+def fonts_for(text: str) -> list[str]:
+    """Families beside FONT that together have what FONT lacks of `text`, as far as any has."""
+    missing = set(text) - {"\n"} - _glyphs(FONT)
+    found = []
+    for family in _families() if missing else ():
+        if has := missing & _glyphs(family):
+            found.append(family)
+            missing -= has
+        if not missing:
+            break
+    return found
+
+
+def _give_fonts(text: "Text") -> None:
+    others = fonts_for(text.get_text())
+    if others:
+        text.set_fontfamily([FONT, *others])
+
+
+def _texts(figure: "Figure") -> Iterable["Text"]:
+    from matplotlib.text import Text
+
+    return figure.findobj(Text)
+
+
+@cache
+def _families() -> dict[str, str]:
+    """Every installed family and a file of it: FALLBACKS first, then by name."""
+    from matplotlib.font_manager import fontManager
+
+    installed: dict[str, str] = {}
+    for entry in sorted(fontManager.ttflist, key=lambda entry: entry.style != "normal"):
+        if not entry.name.startswith("Last Resort"):  # boxes that tell of a missing glyph
+            installed.setdefault(entry.name, entry.fname)
+    names = [name for name in FALLBACKS if name in installed]
+    return {name: installed[name] for name in [*names, *sorted(set(installed) - set(names))]}
+
+
+@cache
+def _glyphs(family: str) -> frozenset[str]:
+    """The characters that a family has."""
+    from matplotlib.font_manager import get_font
+
+    try:
+        charmap = get_font(_families()[family]).get_charmap()
+    except (OSError, RuntimeError):  # a file that freetype cannot read
+        return frozenset()
+    return frozenset(map(chr, charmap))

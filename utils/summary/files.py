@@ -20,6 +20,11 @@ from utils.summary.views import (
 )
 from utils.truth import TRUTHS
 
+NO_GLYPH = (
+    "no installed font has the characters {}: the figures show boxes for them; install one (on "
+    "Debian fonts-noto-cjk) and run exp-fl-5-7.py --force"
+)
+
 
 def write(
     task: Task,
@@ -94,9 +99,11 @@ def draw(
 ) -> None:
     """Every figure, and its caption: those of one truth in a folder of its name."""
     captions = {}
+    missing: set[str] = set()
     for name, width, figure in catalogue.across_truths(verdicts, references, crossed, percent):
         save(task, paths, name, width, figure)
         captions[name] = catalogue.CAPTIONS[name].format(metric=f"lift@{percent:g}%")
+        missing |= pictures.missing_glyphs(figure)
     for view in views:
         primary, gain = view.metrics[0], TRUTHS[view.truth].says.split(":")[0]
         for name, width, figure in catalogue.every_figure(
@@ -106,6 +113,9 @@ def draw(
             captions[f"{view.truth}/{name}"] = f"Truth '{view.truth}'. " + catalogue.CAPTIONS[
                 name
             ].format(metric=primary, percent=percent, gain=gain)
+            missing |= pictures.missing_glyphs(figure)
+    if missing:
+        print(NO_GLYPH.format("".join(sorted(missing))))
     text = "\n\n".join(f"{name}: {caption.strip()}" for name, caption in captions.items())
     task.save_bytes(paths.captions, f"{text}\n".encode())
 

@@ -1,6 +1,5 @@
 """Mean ranks over folds, and which methods are not told apart."""
 
-import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -9,7 +8,7 @@ from utils.judge.comparison import RANDOM_EXPECTED, WEIGHT
 from utils.run.pictures import (
     BLACK,
     BLUE,
-    STYLE,
+    drawing,
 )
 from utils.summary import statistics
 from utils.summary.across_folds import is_reference_only
@@ -43,7 +42,7 @@ def critical_difference(table: pd.DataFrame, primary: str, width: str) -> Figure
     p = statistics.pairwise_holm(table).fillna(1.0)
     wide = width == "2col"
     size = SMALL[width]
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         figure = new_figure(width, 2)
         axes = figure.subplots()
         drawn = scikit_posthocs.critical_difference_diagram(

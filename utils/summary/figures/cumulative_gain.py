@@ -1,6 +1,5 @@
 """How much of all change the first weights of a ranking hold."""
 
-import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +9,7 @@ from utils.judge import details
 from utils.judge.comparison import WEIGHT
 from utils.run.pictures import (
     BLACK,
-    STYLE,
+    drawing,
 )
 from utils.summary.figures.shared import (
     GREY,
@@ -39,7 +38,7 @@ def cumulative_gain(curves: pd.DataFrame, lines: dict[tuple[str, str], Line], wi
     wide = width == "2col"
     ideal = Line2D([], [], color=BLACK, linewidth=1.2, label="ideal")
     extra = {"ideal": ideal, "random": dashed("random (expected)")}
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         count = len(groups)
         if wide:
             figure = new_figure(width, 2.3 * count)

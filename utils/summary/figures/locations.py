@@ -1,6 +1,5 @@
 """Where the top of the truth and of each method lie."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.colors import Normalize
@@ -9,7 +8,7 @@ from matplotlib.figure import Figure
 from utils.judge import details
 from utils.judge.comparison import WEIGHT
 from utils.run.pictures import (
-    STYLE,
+    drawing,
 )
 from utils.summary.figures.shared import MOST_LABELS, SMALL, label, new_figure
 
@@ -37,7 +36,7 @@ def locations(
     wide = width == "2col"
     size = SMALL[width]
     norm = Normalize(*DENSITY_LOG2)
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         figure = new_figure(width, (0.17 if wide else 0.14) * len(keys) + 0.95)
         grid = figure.subplots(1, 2, sharey=True)
         for axes, (matrix, density) in zip(grid, panels.items(), strict=True):

@@ -1,6 +1,5 @@
 """Precision, recall, F1 and overlap against K."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,7 +7,7 @@ from matplotlib.figure import Figure
 
 from utils.judge.comparison import RANDOM_EXPECTED, WEIGHT
 from utils.run.pictures import (
-    STYLE,
+    drawing,
 )
 from utils.summary.figures.shared import (
     GREY,
@@ -37,7 +36,7 @@ def metrics_at_k(means: pd.DataFrame, lines: dict[tuple[str, str], Line], width:
     groups = groups_of(lines)
     wide = width == "2col"
     chance = {"random": dashed("random (expected)")}
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         if wide:
             figure = new_figure(width, 1.75 * len(groups) + 0.1)
             cells = figure.add_gridspec(len(groups), 5, width_ratios=[1, 1, 1, 1, 1.75])

@@ -10,7 +10,7 @@ from matplotlib.image import AxesImage
 
 from utils.judge.comparison import NEURON, ORACLE
 from utils.run.pictures import (
-    STYLE,
+    drawing,
 )
 from utils.summary.figures.shared import SMALL, label, new_figure
 
@@ -30,7 +30,7 @@ def setting_heat_map(
     wide = width == "2col"
     size = SMALL[width]
     numbers = 6 if wide or len(settings) <= MOST_NUMBERS else None
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         figure = new_figure(width, (0.19 if wide else 0.15) * len(shown) + 1.35)
         axes = figure.subplots()
         image, bar_ticks = draw_heat(axes, values, primary.startswith("lift"), numbers)

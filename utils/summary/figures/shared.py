@@ -7,7 +7,6 @@ pattern of its own, so that figures can be read in grey.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -24,8 +23,8 @@ from utils.run.pictures import (
     ORANGE,
     PURPLE,
     SKY,
-    STYLE,
     VERMILION,
+    drawing,
 )
 from utils.summary import across_folds
 
@@ -107,7 +106,7 @@ def fold_means(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def new_figure(width: str, height: float) -> Figure:
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         return Figure(figsize=(WIDTHS[width], height), layout="constrained")
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from utils.run.pictures import STYLE
+from utils.run.pictures import drawing
 from utils.summary.figures.settings import fraction
 from utils.summary.figures.shared import SMALL, label, new_figure
 
@@ -36,7 +36,7 @@ def specificity_map(
     rows = -(-len(keys) // columns)
     reach = max(1.0, float(np.log2(np.nanmax(np.stack(panels)))))
     colours = matplotlib.colormaps["PuOr"].with_extremes(bad="#EEEEEE")
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         figure = new_figure(width, 2.55 * rows + 0.5)
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axes in grid.ravel()[len(keys) :]:

@@ -1,6 +1,5 @@
 """The primary metric against the seconds a method takes."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -8,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from utils.judge.comparison import ORACLE, WEIGHT
 from utils.run.pictures import (
-    STYLE,
+    drawing,
 )
 from utils.summary.figures.shared import GREY, GROUPS, LIGHT, Line, dashed, label, new_figure
 from utils.summary.fold_tables import seconds_of
@@ -32,7 +31,7 @@ def time_against(
     timed = [x for x in times.values() if np.isfinite(x)]
     edge = 3 * max(timed)
     wide = width == "2col"
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         figure = new_figure(width, 3.2 if wide else 3.9)
         axes = figure.subplots()
         handles = []

@@ -1,6 +1,5 @@
 """Do the truths agree? Each method's lift by one truth against its lift by another."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
 from utils.judge.comparison import LIFTED, WEIGHT
-from utils.run.pictures import BLACK, BLUE, STYLE, VERMILION
+from utils.run.pictures import BLACK, BLUE, VERMILION, drawing
 from utils.summary.figures.shared import GREY, SMALL, label, new_figure
 
 # A lift of 0 has no logarithm: it stands at the edge, where the axis begins.
@@ -25,7 +24,7 @@ def truth_against_truth(verdict: pd.DataFrame, x: str, y: str, k: str, width: st
     """
     lifts = verdict.pivot(index=["level", "method"], columns="truth", values="lift")
     lifts = lifts[[x, y]].dropna().clip(lower=LOWEST)
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         figure = new_figure(width, 3.6 if width == "2col" else 3.5)
         axes = figure.subplots()
         for (level, _), point in lifts.iterrows():
@@ -94,7 +93,7 @@ def ceiling(
     """
     rows = verdict[verdict["truth"] == truth].sort_values("lift", ignore_index=True)
     ends = references[references["truth"] == truth].sort_values("lift")
-    with matplotlib.rc_context(STYLE):
+    with drawing():
         figure = new_figure(width, 0.16 * len(rows) + 0.95)
         axes = figure.subplots()
         lifts = rows["lift"].clip(lower=LOWEST).to_numpy()
