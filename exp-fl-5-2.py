@@ -79,7 +79,7 @@ def work(job: cli.Job) -> pd.DataFrame:
             task.save_table(paths.settings, misclassification.settings_table(settings, names))
         job.log.info("wrote %s", paths.misclf_info)
     ledger.close()
-    return pd.read_csv(paths.settings)
+    return pd.read_csv(paths.settings, encoding="utf-8-sig")
 
 
 def test_states(job: cli.Job, inputs: Inputs) -> states.States | None:

@@ -131,7 +131,7 @@ def test_text_comes_back(tmp_path, kind, rows):
     path = tmp_path / "t.csv"
     table = pd.DataFrame(rows, columns=["a", "b"]).astype(kind)
     storage.save_table(path, table)
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         raw = list(csv.reader(file))
     assert not any(cell.startswith(FORMULA) for row in raw for cell in row)
     found = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -179,6 +179,18 @@ def test_a_text_column_of_several_types_keeps_each(tmp_path):
     path = tmp_path / "t.csv"
     storage.save_table(path, pd.DataFrame({"a": [1, 1.0, True, "1", None]}, dtype=object))
     assert path.read_text() == '"a"\n"1"\n"1.0"\n"True"\n"1"\n\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [("abc", b'"a"\n'), ("猫", b'\xef\xbb\xbf"a"\n'), ("é", b'\xef\xbb\xbf"a"\n')],
+)
+def test_only_what_is_not_ascii_has_a_byte_order_mark(tmp_path, text, begins):
+    """Excel on a Japanese Windows reads a file without one in its own encoding."""
+    path = tmp_path / "t.csv"
+    storage.save_table(path, pd.DataFrame({"a": [text]}))
+    assert path.read_bytes() == begins + f'"{text}"\n'.encode()
+    assert storage.read_table(path, ["a"], 2)["a"].tolist() == [text]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

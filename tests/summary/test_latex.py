@@ -9,7 +9,7 @@ import pytest
 
 from utils.summary import across_folds, fold_tables, latex, notes, statistics
 
-NASTY = r"50%_of #x & $y$ {z} ~^ \n <a|b> \"q\" 深層"
+NASTY = r"[50%_of] #x & $y$ {z} ~^ \n <a|b> \"q\" *-- ?` 'café' Ångström ð«»ÿ ネコ 深層 نص"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,12 @@ def made(tmp_path_factory):
         ("a_b%", r"a\_b\%"),
         ("{x}~^", r"\{x\}\textasciitilde{}\textasciicircum{}"),
         ("\\", r"\textbackslash{}"),
-        ("深", "U+6DF1"),
+        ("ネコ x 这", r"\cjk{ja}{ネコ}{U+30CD U+30B3} x \cjk{zh}{这}{U+8FD9}"),
+        ("한", r"\cjk{ko}{한}{U+D55C}"),
+        ("ن", "U+0646"),
+        ("caf\u00e9 e\u0301 Å ß ñ ő", r"caf\'{e} \'{e} \AA{} \ss{} \~{n} \H{o}"),
+        ("[a]*", "{[}a]{*}"),
+        ("a-b--c '' ?`", "a-b-{}-c '{}' ?{}`"),
         ("lift@1%", r"lift@1\%"),
     ],
 )
@@ -84,6 +89,22 @@ def test_long_tables_are_cut():
     assert [line.split(" ")[0] for line in text.splitlines() if line.startswith("row")] == [
         row[0] for row in rows
     ]
+
+
+def test_a_cjk_package_is_asked_for_only_where_a_name_needs_it(made):
+    tables, summary, compared, text = made
+    assert r"\IfFileExists{CJKutf8.sty}" in text
+    renamed = [table.replace({"method": {NASTY: "plain"}}) for table in (summary, compared)]
+    plain = latex.document(tables, *renamed, {}, ["lift@5%"], [])
+    assert plain.isascii() and "CJK" not in plain
+
+
+def test_every_letter_of_latin_1_is_written_in_ascii():
+    letters = [chr(i) for i in range(0xA0, 0x100) if chr(i).isalpha() and chr(i) not in "ªº"]
+    assert len(letters) > 60
+    for letter in letters:
+        written = latex.escape(letter)
+        assert written.isascii() and not written.startswith("U+"), letter
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")

@@ -1,6 +1,7 @@
 """The command line, the log and the exit status that all numbered scripts share."""
 
 import argparse
+import errno
 import logging
 import os
 import re
@@ -26,6 +27,8 @@ USER_MISTAKE = 2
 DEFECT = 1
 # Options for inputs that do not lie below --root, and what they point to.
 ROOTS = {"--data-root": "dataset/", "--training-root": "out_vit_*/"}
+# What flock answers where the file system cannot lock.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @dataclass
@@ -159,16 +162,31 @@ def fix_order_of_sums() -> None:
 
 
 def lock_fold(paths: FoldPaths) -> FileLock:
-    """One step at a time on a fold: a second one waits, and says for what."""
+    """One step at a time on a fold: a second one waits, and says for what.
+
+    Where the file system knows no locks (some network mounts) the step goes on
+    without one after saying so: it could wait for ever for a file that is nobody's.
+    """
     try:
         paths.lock.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(paths.lock)
+        lock = FileLock(paths.lock, fallback_to_soft=False)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"{paths.name}: another step is at work on this fold; waiting for it", flush=True)
+            print(
+                f"{paths.name}: another step is at work on this fold and holds {paths.lock}; "
+                "waiting for it",
+                flush=True,
+            )
             lock.acquire()
     except OSError as error:
+        if error.errno in NO_LOCKS:
+            print(
+                f"{paths.name}: {paths.lock.parent} has no file locks ({error.strerror}); going on "
+                "without: start no other step on this fold before this one ends",
+                flush=True,
+            )
+            return lock
         raise UserError(f"cannot write {paths.lock}: {error.strerror}; check the folder") from None
     return lock
 

@@ -1,5 +1,6 @@
 """Files that appear complete or not at all, and arrays that are checked as they are read."""
 
+import codecs
 import io
 import json
 import math
@@ -100,6 +101,8 @@ def _braced(encoded: dict[str, str], newline: str) -> str:
 def save_table(path: Path, table: pd.DataFrame) -> None:
     """Save as CSV: UTF-8, comma separated, header, missing values as empty cells.
 
+    Only where a cell is not ASCII a byte order mark comes first: without it a
+    spreadsheet on Windows takes the file for one in the local encoding.
     Text that a spreadsheet would run as a formula is prefixed with an
     apostrophe (OWASP, "CSV injection").
     """
@@ -120,7 +123,8 @@ def save_table(path: Path, table: pd.DataFrame) -> None:
         sink,
         pa.csv.WriteOptions(quoting_style="needed", quoting_header="needed"),
     )
-    save_bytes(path, sink.getvalue())
+    content = sink.getvalue()
+    save_bytes(path, content if content.isascii() else codecs.BOM_UTF8 + content)
 
 
 def _defused(value: Any) -> str:

@@ -1,5 +1,8 @@
 """The summary as LaTeX: booktabs tables in one file that compiles alone."""
 
+import re
+import unicodedata
+
 import pandas as pd
 
 from utils.judge.comparison import LIFTED, NEURON
@@ -8,12 +11,38 @@ from utils.summary.fold_tables import FoldTables, seconds_of
 from utils.summary.views import View
 
 ROWS_PER_TABLE = 40
+# Signs that LaTeX would join into another one, as "--" into a dash, are kept apart.
+APART = "\0"
+LIGATURES = re.compile(r"(?<=([-'`,]))(?=\1)|(?<=[?!])(?=`)")
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
-    "−": "$-$", "²": r"\textsuperscript{2}", "–": "--",
+    # The \\ before a row would read these two.
+    "[": "{[}", "*": "{*}", APART: "{}",
+    "−": "$-$", "²": r"\textsuperscript{2}", "³": r"\textsuperscript{3}", "–": "--", "—": "---",
+    "…": r"\dots{}", "‘": "`", "’": "'", "“": "``", "”": "''", "\u00a0": "~",
+    "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}",
+    "Ø": r"\O{}", "å": r"\aa{}", "Å": r"\AA{}", "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}",
+    "ð": r"\dh{}", "Ð": r"\DH{}", "þ": r"\th{}", "Þ": r"\TH{}", "đ": r"\dj{}", "Đ": r"\DJ{}",
+    "¡": "!`", "¿": "?`", "«": r"\guillemotleft{}", "»": r"\guillemotright{}",
+    "§": r"\S{}", "¶": r"\P{}", "©": r"\copyright{}", "£": r"\pounds{}", "µ": r"$\mu$",
+    "±": r"$\pm$", "×": r"$\times$", "÷": r"$\div$", "·": r"$\cdot$", "¬": r"$\neg$",
+    "°": r"$^{\circ}$",
+    "Δ": r"$\Delta$", "Σ": r"$\Sigma$", "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$",
 }  # fmt: skip
+# Combining marks, as the commands that put them on a letter in any encoding of a document.
+ACCENTS = {
+    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u",
+    "\u0307": ".", "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0323": "d",
+    "\u0327": "c", "\u0328": "k",
+}  # fmt: skip
+CJK = re.compile(
+    "([\u1100-\u11ff\u2e80-\u30ff\u3130-\u318f\u31f0-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+    "\uff00-\uffef]+)"
+)
+# What the fonts of a script hold is what its old encoding holds.
+SCRIPTS = {"ja": "iso2022_jp", "zh": "gb2312", "ko": "euc_kr"}
 COLUMNS = (
     r"In the comparisons: $>0$, folds in which the method is better than the reference; RBC, "
     r"matched-pairs rank-biserial correlation; $A_{12}$, Vargha and Delaney; ICC, intra-class "
@@ -22,14 +51,62 @@ COLUMNS = (
 PREAMBLE = r"""% Copy a table into a paper that uses booktabs, or compile this file as it is.
 \documentclass[10pt]{article}
 \usepackage[a4paper,landscape,margin=15mm]{geometry}
+\usepackage[T1]{fontenc}
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \usepackage{booktabs}
-\begin{document}
+"""
+# \cjk{script}{text}{code points}: the text where a font of the script is there, else the codes.
+CJK_PREAMBLE = r"""% Chinese, Japanese, Korean: by CJKutf8 (pdflatex), luatexja (lualatex) if there.
+\newcommand{\cjk}[3]{\ifcsname font#1\endcsname
+  \begin{CJK}{UTF8}{\csname font#1\endcsname}#2\end{CJK}\else#3\fi}
+\newcommand{\cjkfont}[2]{\IfFileExists{c70#2.fd}{\expandafter\def\csname font#1\endcsname{#2}}{}}
+\ifdefined\directlua
+  \IfFileExists{luatexja.sty}{\usepackage{luatexja}\newenvironment{CJK}[2]{}{}
+    \def\fontja{}\def\fontzh{}\def\fontko{}}{}
+\else\ifdefined\XeTeXversion\else
+  \IfFileExists{CJKutf8.sty}{\usepackage{CJKutf8}
+    \cjkfont{ja}{min}\cjkfont{ja}{ipxm}\cjkfont{zh}{gbsn}\cjkfont{ko}{mj}}{}
+\fi\fi
+"""
+BEGIN = r"""\begin{document}
 """
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX prints as it is; what pdflatex has no glyph for becomes U+XXXX."""
-    return "".join(SPECIAL.get(c, c if " " <= c <= "~" else f"U+{ord(c):04X}") for c in str(text))
+    """Text that LaTeX prints as it is, in ASCII but for what stands in \\cjk.
+
+    Latin letters with accents become commands, which need no encoding of the
+    document; what is neither they nor Chinese, Japanese or Korean becomes U+XXXX.
+    """
+    whole = LIGATURES.sub(APART, unicodedata.normalize("NFC", str(text)))
+    parts = CJK.split(whole)  # by turns what is outside and inside the brackets of CJK
+    parts[::2] = ["".join(map(_character, part)) for part in parts[::2]]
+    parts[1::2] = map(_cjk, parts[1::2])
+    return "".join(parts)
+
+
+def _cjk(text: str) -> str:
+    codes = " ".join(f"U+{ord(c):04X}" for c in text)
+    for script, encoding in SCRIPTS.items():
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            continue
+        return f"\\cjk{{{script}}}{{{text}}}{{{codes}}}"
+    return codes
+
+
+def _character(c: str) -> str:
+    if c in SPECIAL:
+        return SPECIAL[c]
+    if " " <= c <= "~":
+        return c
+    letter, *marks = unicodedata.normalize("NFD", c)
+    if letter.isascii() and letter.isalpha() and marks and set(marks) <= set(ACCENTS):
+        for mark in marks:
+            letter = f"\\{ACCENTS[mark]}{{{letter}}}"
+        return letter
+    return f"U+{ord(c):04X}"
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -66,7 +143,7 @@ def tabular(
         name = label if start == 0 else f"{label}-{start // ROWS_PER_TABLE + 1}"
         body = "\n".join(" & ".join(row) + r" \\" for row in part)
         parts.append(
-            f"\\begin{{table}}[htbp]\n\\centering\n\\caption{{{title}}}\n\\label{{{name}}}\n"
+            f"\\begin{{table}}[htbp]\n\\centering\n\\caption[]{{{title}}}\n\\label{{{name}}}\n"
             f"\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}\n\\begin{{tabular}}{{{alignment}}}\n\\toprule\n"
             f"{' & '.join(header)} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
             "\\end{table}\n"
@@ -171,7 +248,8 @@ def comparison_tabular(
         f"{escape(statistics.signed_rank_note(len(tables.folds)))}"
     )
     kind = "neurons" if neurons else "weights"
-    label = f"tab:{tables.truth}-{kind}-against-{''.join(c for c in reference if c.isalnum())}"
+    letters = "".join(c for c in reference if c.isascii() and c.isalnum())
+    label = f"tab:{tables.truth}-{kind}-against-{letters}"
     return tabular("ll" + "r" * (len(header) - 2), header, rows, caption, label)
 
 
@@ -226,4 +304,5 @@ def document(
                 )
     said = "\n\n".join([*(escape(note) for note in notes), COLUMNS])
     body = "\n\\clearpage\n".join(part for part in parts if part)
-    return f"{PREAMBLE}\n{body}\n\\clearpage\n\\noindent\n{said}\n\\end{{document}}\n"
+    preamble = PREAMBLE + (CJK_PREAMBLE if r"\cjk{" in body + said else "") + BEGIN
+    return f"{preamble}\n{body}\n\\clearpage\n\\noindent\n{said}\n\\end{{document}}\n"

@@ -86,7 +86,9 @@ def cell(sheet: WriteOnlyWorksheet, value: Any, number_format: str = "General") 
     if pd.isna(value) or (isinstance(value, float) and not np.isfinite(value)):
         return WriteOnlyCell(sheet)
     if isinstance(value, str):
-        found = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value))
+        # "_x0041_" would be read as "A"
+        text = re.sub("_(?=x[0-9A-Fa-f]{4}_)", "_x005F_", ILLEGAL_CHARACTERS_RE.sub("", value))
+        found = WriteOnlyCell(sheet, text)
         found.data_type = "s"  # "=..." would be read as a formula, "#N/A" as an error
         return found
     found = WriteOnlyCell(sheet, value.item() if isinstance(value, np.generic) else value)
