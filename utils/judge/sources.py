@@ -94,25 +94,41 @@ def built_in_sources(paths: FoldPaths, settings: list[str], ns: list[int]) -> It
 
 
 def user_sources(paths: FoldPaths, settings: list[str]) -> Iterator[Source]:
-    """Score files that are not ours: docs/definitions.md 7 makes each a method like the others.
-
-    Raises
-    ------
-    UserError : a file has a name that stands for something else in our tables.
-    """
+    """Score files that are not ours: docs/definitions.md 7 makes each a method like the others."""
     for setting in settings:
         for path in paths.user_scores(setting):
             found = comparison.user_method(path)
             if found is None or is_ours(*found, setting):
                 continue
-            level, name = found
-            taken = found in METHODS or found == (NEURON, ORACLE) or name in RESERVED
-            if taken or re.search(r"^random \(stratified|\(n=\d+\)$", name):
-                raise UserError(
-                    f"{path} has a name that step 7 uses for a ranking of its own; "
-                    f"rename it to {level}_<another name>_score.npy, or take it away"
-                )
-            yield Source(setting, level, name, path, None, None)
+            yield Source(setting, *found, path, None, None)
+
+
+def usable_user_sources(
+    job: Job, ledger: Ledger, settings: list[str], m: int, n_weights: int
+) -> list[Source]:
+    """A user's files that can be compared; one that cannot is left out with its line."""
+    usable = []
+    for source in user_sources(job.paths, settings):
+        try:
+            ledger.relative(source.score)
+            require_own_name(source)
+            read_file(source, m, n_weights)
+        except UserError as error:
+            job.leave_out(str(error))
+        else:
+            usable.append(source)
+    return usable
+
+
+def require_own_name(source: Source) -> None:
+    """Refuse a user's file whose name stands for something else in our tables."""
+    key = source.level, source.method
+    taken = key in METHODS or key == (NEURON, ORACLE) or source.method in RESERVED
+    if taken or re.search(r"^random \(stratified|\(n=\d+\)$", source.method):
+        raise UserError(
+            f"{source.score} has a name that step 7 uses for a ranking of its own; "
+            f"rename it to {source.level}_<another name>_score.npy, or take it away"
+        )
 
 
 def require_references(job: Job) -> None:
@@ -189,7 +205,7 @@ def from_another_truth(ledger: Ledger, source: Source) -> bool:
 def report_users(
     job: Job, ledger: Ledger, sources: list[Source], settings: list[str], truth: FoldTruth
 ) -> None:
-    """Check every file before any is compared, and say in one line what is odd about a user's."""
+    """Say in one line what is odd about a user's file."""
     for path in (path for setting in settings for path in job.paths.user_scores(setting)):
         if comparison.user_method(path) is None:
             job.log.warning(

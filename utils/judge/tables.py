@@ -11,6 +11,7 @@ from utils.data.settings import ALL, SETTINGS_STEP, read_settings
 from utils.judge import comparison, details, metrics, nulls
 from utils.judge.comparison import NEURON, WEIGHT
 from utils.judge.details_of_all import write_curves, write_permutations
+from utils.judge.given_seconds import record_given_seconds
 from utils.judge.references import (
     reference_sources,
     write_optimizer_step,
@@ -28,7 +29,7 @@ from utils.judge.sources import (
     report_users,
     require_all,
     require_references,
-    user_sources,
+    usable_user_sources,
 )
 from utils.judge.truths import TruthOfFold, find_truths
 from utils.model.inputs import Inputs, open_inputs
@@ -53,7 +54,11 @@ def find_sources(job: Job, inputs: Inputs) -> tuple[list[str], list[Source]]:
     inputs.ledger.require(job.paths.settings, SETTINGS_STEP)
     settings = read_settings(job.paths)
     ns = job.budgets(inputs.d, inputs.m)
-    sources = [*built_in_sources(job.paths, settings, ns), *user_sources(job.paths, settings)]
+    size = ranking.n_weights(inputs.m, inputs.d)
+    sources = [
+        *built_in_sources(job.paths, settings, ns),
+        *usable_user_sources(job, inputs.ledger, settings, inputs.m, size),
+    ]
     files = (path for source in sources for path in source.inputs)
     require_all(inputs.ledger, [(job.paths.abs_diff, TRUTH_STEP), *files])
     return settings, sources
@@ -74,6 +79,7 @@ def evaluate_fold(job: Job, inputs: Inputs) -> None:
         references = reference_sources(job, inputs, truth, with_optimizer)
         compare_with(job, inputs, truth, settings, sources, references, ns)
     write_relabelled(job, inputs, truths, sources)
+    record_given_seconds(job, inputs.ledger, settings, sources)
 
 
 def compare_with(

@@ -197,9 +197,16 @@ def plan_forward_pass(inputs: Inputs, data: str) -> Task:
         inputs=[M1, data],
         constants=["INFERENCE_PRECISION", "image_column", "label_column"],
         code=(
-            states, tail, pieces, images, depth, processors, checkpoints, folds,
+            states,
+            tail,
+            pieces,
+            images,
+            depth,
+            processors,
+            checkpoints,
+            folds,
             ModuleType(__name__),
-        ),  # fmt: skip
+        ),
         step=CACHE_STEP,
     )
 

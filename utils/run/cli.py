@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,13 +33,23 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 @dataclass
 class Job:
-    """One step on one fold: what a script's `work` function is given."""
+    """One step on one fold: what a script's `work` function is given.
+
+    left_out : why each of a user's files was left out; named again when all is done.
+    """
 
     step: int
     paths: FoldPaths
     args: argparse.Namespace
     constants: dict[str, Any]
     log: logging.Logger
+    left_out: list[str] = field(default_factory=list)
+
+    def leave_out(self, reason: str) -> None:
+        """Go on without a file of the user's: the step ends with the status of a mistake."""
+        if reason not in self.left_out:
+            self.log.warning("left out: %s", reason)
+            self.left_out.append(reason)
 
     def budgets(self, d: int, m: int) -> list[int]:
         """The neuron budgets n in force, ascending: --n, else NEURON_BUDGET, else d/8."""
@@ -203,7 +213,8 @@ def run(
 ) -> NoReturn:
     """Run `work` on every fold, then `after` on all results; exit with the status.
 
-    Before any work, every fold that cannot be worked on is named in a line of its own.
+    Before any work, every fold that cannot be worked on is named in a line of its own; after
+    all of it, every file of the user's that was left out.
 
     Parameters
     ----------
@@ -215,6 +226,7 @@ def run(
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a path that the terminal cannot show
     sys.stdout = PatientOutput(sys.stdout)
+    finished: list[tuple[Job, Any]] = []
     try:
         check_constants()
         args = parse_arguments(step, description, add_options)
@@ -225,17 +237,24 @@ def run(
             for fold in args.fold
         ]
         require_ready(step, folds, args, values, needs, ready)
-        finished = [run_fold(step, paths, args, values, work) for paths in folds]
+        for paths in folds:
+            finished.append(run_fold(step, paths, args, values, work))
         if after and is_main_process():
             after(finished)
     except NotReady as error:
         refuse(step, error.reasons)
     except UserError as error:
-        refuse(step, [str(error)])
+        refuse(step, [*left_out(finished), str(error)])
     except KeyboardInterrupt:
         print(f"exp-fl-5-{step}.py: interrupted; run it again to go on", file=sys.stderr)
         raise SystemExit(DEFECT) from None
+    if reasons := left_out(finished):
+        refuse(step, reasons)
     raise SystemExit(0)
+
+
+def left_out(finished: list[tuple[Job, Any]]) -> list[str]:
+    return [f"left out: {reason}" for job, _ in finished for reason in job.left_out]
 
 
 def run_fold(

@@ -215,6 +215,13 @@ class FoldPaths:
         """The score files of all settings."""
         return sorted(self.results.glob("*/*_score.npy"))
 
+    def given_seconds(self, score: Path) -> Path:
+        """Where the author of a score file says how long it took, in seconds."""
+        return score.with_name(f"{score.name.removesuffix('_score.npy')}_time.txt")
+
+    def all_given_seconds(self, setting: str) -> list[Path]:
+        return sorted(self.setting(setting).glob("*_time.txt"))
+
 
 def _of_truth(truth: str) -> str:
     return "" if truth == "change" else f"_{truth}"
@@ -226,13 +233,18 @@ def _budget(n: int | None) -> str:
 
 @dataclass(frozen=True)
 class SummaryPaths(FoldPaths):
-    """Where step 7 writes what it finds across the folds of `ds`: <ds>_summary/."""
+    """Where step 7 writes what it finds across the folds of `ds`: <ds>_summary/.
+
+    other_folds : the folds where they are not the usual ones; <ds>_summary_fold0_1/ then.
+    """
 
     fold: int | None = None
+    other_folds: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
-        return f"{self.ds}_summary"
+        folds = "_".join(map(str, self.other_folds))
+        return f"{self.ds}_summary" + (f"_fold{folds}" if folds else "")
 
     @property
     def inputs(self) -> dict[str, str]:

@@ -85,7 +85,14 @@ class Task:
         self.ledger.hashes.put(path, digest)
         self.outputs[self.ledger.relative(path)] = digest
 
-    def time(self, method: str, elapsed_s: float, setting: str = "", n: int | None = None) -> None:
+    def time(
+        self,
+        method: str,
+        elapsed_s: float,
+        setting: str = "",
+        n: int | None = None,
+        device: str | None = None,
+    ) -> None:
         """One row of the step's time table, in seconds."""
         self.times.append(
             {
@@ -93,7 +100,7 @@ class Task:
                 "method": method,
                 "n": n,
                 "elapsed_s": round(elapsed_s, 6),
-                "device": self.ledger.device,
+                "device": device or self.ledger.device,
             }
         )
 

@@ -83,7 +83,7 @@ COLUMNS = {
     "step": "script number",
     "n_timed": "timed things in a fold, such as settings",
     "mean_s, sd_s": "seconds per fold, summed over its settings: mean and sd over folds",
-    "device": "where it ran",
+    "device": "where it ran; 'as given': seconds that came with a user's scores",
     "misclf_type .. n_neg_test": "how the setting was chosen: see settings.csv of the fold",
     "lift@1% X": "on the sheet Settings: what method X scores in that fold and setting; * marks "
     "neuron scores given to weights",

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from utils import constants as user_constants
 from utils.run import cli, storage
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
@@ -56,7 +57,9 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
     if not mix_constants:
         refuse_mixed(records)
     said = remarks(records)
-    paths = SummaryPaths(first.paths.root, first.paths.ds)
+    given = tuple(sorted(paths.fold for paths in folds))
+    others = () if given == tuple(sorted(user_constants.FOLDS)) else given
+    paths = SummaryPaths(first.paths.root, first.paths.ds, other_folds=others)
     lock = cli.lock_fold(paths)
     try:
         storage.remove_temporaries(paths.results)
