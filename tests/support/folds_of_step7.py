@@ -12,6 +12,7 @@ from utils import ranking
 from utils.data.settings import COLUMNS
 from utils.judge import sources, tables
 from utils.model.inputs import Inputs
+from utils.model.pair import Pair
 from utils.run import cli, constant_rules
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
@@ -91,7 +92,8 @@ def evaluate(root: Path, fold: int, args=None, **constants) -> cli.Job:
     """Step 7 on one fold with no method but the ones that were dropped in."""
     job = job_of(root, fold, args, **constants)
     ledger = Ledger(job.paths, 7, job.constants, {}, job.args.force)
-    tables.evaluate_fold(job, Inputs(None, D, M, ledger))
+    pair = Pair(job.paths.training / "checkpoint-1", job.paths.training / "checkpoint-2")
+    tables.evaluate_fold(job, Inputs(pair, D, M, ledger))
     ledger.close()
     return job
 
