@@ -330,6 +330,30 @@ def test_base_model_that_cannot_be_had(tmp_path, base):
         finetuning.build_model(PROFILE, str(base), ["a", "b"])
 
 
+def edit_weights(folder, change):
+    from safetensors.torch import load_file, save_file
+
+    state = change(load_file(folder / "model.safetensors"))
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_base_model_that_was_compiled_gives_the_same_weights(base):
+    expected, _ = finetuning.build_model(PROFILE, str(base), list("abc"))
+    edit_weights(base, lambda state: {f"_orig_mod.{name}": x for name, x in state.items()})
+    found, _ = finetuning.build_model(PROFILE, str(base), list("abc"))
+    assert found.config.id2label == {0: "a", 1: "b", 2: "c"}
+    for name, values in expected.vit.state_dict().items():
+        assert torch.equal(values, found.vit.state_dict()[name]), name
+
+
+def test_base_model_of_codes_is_refused(base):
+    edit_weights(
+        base, lambda state: {k: x.to(torch.int8) if x.ndim == 2 else x for k, x in state.items()}
+    )
+    with pytest.raises(UserError, match=r"base model .*no floating point weights"):
+        finetuning.build_model(PROFILE, str(base), ["a", "b"])
+
+
 def test_base_model_without_its_weights_is_refused(base):
     """transformers would fill the gap with random numbers."""
     config = json.loads((base / "config.json").read_text())

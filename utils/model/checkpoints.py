@@ -45,6 +45,8 @@ WRAPPERS = re.compile(
 # Number formats that hold a weight itself, as safetensors and as torch call them. Integers and
 # 8-bit floats are codes: what they stand for is written elsewhere.
 WEIGHT_DTYPES = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16"}
+# How the names of a ViT's parameters end.
+PARAMETERS = ("weight", "bias", "cls_token", "position_embeddings")
 
 
 def read_config(checkpoint: Path) -> dict:
@@ -269,7 +271,7 @@ def _refuse_foreign(tensors: dict[str, Stored], checkpoint: Path) -> None:
     RepTran's extra matrices change nothing where they are the identity, and only there.
     """
     for name, stored in tensors.items():
-        if name.startswith(("vit.", "classifier.")) and stored.dtype not in WEIGHT_DTYPES:
+        if name.endswith(PARAMETERS) and stored.dtype not in WEIGHT_DTYPES:
             raise UserError(
                 f"{checkpoint}: {name} holds {stored.dtype}, no floating point weights; "
                 "give the checkpoint from before the quantization"
@@ -282,6 +284,29 @@ def _refuse_foreign(tensors: dict[str, Stored], checkpoint: Path) -> None:
                     f"{checkpoint}: {name} is not the identity, so this is a repaired model; "
                     "give the checkpoint from before the repair"
                 )
+
+
+def source_of(checkpoint: Path, **config: Any) -> dict[str, Any]:
+    """What `from_pretrained` is to load: the folder, or tensors whose names wrappers had changed.
+
+    config : entries that are to be otherwise than in config.json.
+
+    Raises
+    ------
+    UserError : the weights are no floats, or those of a repaired model.
+    """
+    with open_tensors(checkpoint) as tensors:
+        _refuse_foreign(tensors, checkpoint)
+        if not any(stored.wrapped for stored in tensors.values()):
+            return {"pretrained_model_name_or_path": checkpoint, **config}
+        state = {name: stored.read() for name, stored in tensors.items()}
+    from transformers import ViTConfig
+
+    return {
+        "pretrained_model_name_or_path": None,
+        "config": ViTConfig.from_pretrained(checkpoint, local_files_only=True, **config),
+        "state_dict": state,
+    }
 
 
 def require_same_shapes(m1: Path, m2: Path) -> None:

@@ -323,8 +323,7 @@ def build_model(
     checkpoints.weight_files(folder)
     try:
         model, report = ViTForImageClassification.from_pretrained(
-            folder,
-            **labels,
+            **checkpoints.source_of(folder, **labels),
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
             output_loading_info=True,
@@ -332,6 +331,8 @@ def build_model(
             weights_only=True,
             attn_implementation="sdpa",  # a config.json may name code on the hub here
         )
+    except UserError as error:
+        raise UserError(f"the base model cannot be used: {error}") from None
     except Exception as error:  # on broken folders transformers raises whatever it meets
         reason = " ".join(str(error).split())[:200]
         raise UserError(

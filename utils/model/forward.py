@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
-from transformers import ViTConfig, ViTForImageClassification
+from transformers import ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
 from utils.constants import PROFILES
@@ -53,13 +53,15 @@ def load_model(checkpoint: Path) -> ViTForImageClassification:
     transformers_logging.disable_progress_bar()
     try:
         model, info = ViTForImageClassification.from_pretrained(
-            **source_of(checkpoint),
+            **checkpoints.source_of(checkpoint),
             output_loading_info=True,
             local_files_only=True,
             weights_only=True,
             dtype=torch.float32,
             attn_implementation="sdpa",  # a config.json may name code on the hub here
         )
+    except UserError:
+        raise
     except Exception as error:  # on broken checkpoints transformers raises whatever it meets
         reason = " ".join(str(error).split())[:200]
         raise UserError(
@@ -77,18 +79,6 @@ def load_model(checkpoint: Path) -> ViTForImageClassification:
     model.config.return_dict = True
     model.config.output_hidden_states = model.config.output_attentions = False
     return model.eval()
-
-
-def source_of(checkpoint: Path) -> dict[str, Any]:
-    """What transformers loads: the folder, or where wrappers have changed the names the tensors."""
-    with checkpoints.open_tensors(checkpoint) as tensors:
-        if not any(stored.wrapped for stored in tensors.values()):
-            return {"pretrained_model_name_or_path": checkpoint}
-        return {
-            "pretrained_model_name_or_path": None,
-            "config": ViTConfig.from_pretrained(checkpoint, local_files_only=True),
-            "state_dict": {name: stored.read() for name, stored in tensors.items()},
-        }
 
 
 def forward_states(

@@ -60,7 +60,8 @@ def read_state(checkpoint: Path) -> TrainerState | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(
-            f"{path} is not what the Trainer writes ({reason}); copy the checkpoint again"
+            f"{path} is not what the Trainer writes ({reason}); copy the checkpoint again, or take "
+            "the file away if you know that M1 and M2 are neighbours"
         ) from None
     return state
 
