@@ -120,9 +120,6 @@ def make_fold(job: cli.Job, profile: Profile, ledger: Ledger) -> bool:
     watch = Stopwatch()
     with task:
         source = folds.load_source(profile, job.args.data_dir, split_seed)
-        columns = folds.columns_of(source["train"], profile, "")
-        if note := folds.taken_instead(columns, profile):
-            job.log.info("takes %s", note)
         folds.make_fold(job.paths, source, profile.test_split, n_folds, split_seed)
         task.time("folds", watch.seconds)
     job.log.info("%s made from %s", job.paths.dataset, job.args.data_dir or profile.source)

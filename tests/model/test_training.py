@@ -149,6 +149,25 @@ def test_the_bar_of_a_resumed_training_begins_where_it_goes_on(new_fold, capsys,
     assert [line[:12] for line in caplog.messages if line.startswith("epoch")] == ["epoch 2 of 2"]
 
 
+def test_columns_under_other_names_are_trained_on_and_named(new_fold, tmp_path, caplog):
+    paths, other = new_fold("a"), FoldPaths(tmp_path / "b", "digits", 0)
+    names = {"img": "image", "label": "fine_label"}
+    splits = {split: folds.load_split(paths, split) for split in folds.SPLITS}
+    splits["repair"] = splits["repair"].rename_columns(names)  # of each split by itself
+    datasets.DatasetDict(splits).save_to_disk(other.dataset)
+    with caplog.at_level(logging.INFO, "test"):
+        found = train(other)
+    assert [weights(path) for path in found] == [weights(path) for path in train(paths)]
+    assert (
+        "takes the only columns of their kind: 'image' for 'img', 'fine_label' for" in caplog.text
+    )
+
+
+def test_a_folder_of_glob_characters_is_trained_in(new_fold):
+    plain, odd = (train(new_fold(root)) for root in ("a", "[a]*?"))
+    assert [weights(path) for path in odd] == [weights(path) for path in plain]
+
+
 def test_seed_decides_the_weights(new_fold):
     same, again, other = (
         train(new_fold(root), seed)[-1] for root, seed in (("a", 777), ("b", 777), ("c", 778))

@@ -78,6 +78,9 @@ def train_fold(
         seed,
         ", ".join(f"{name} {getattr(profile, name)}" for name in LOGGED),
     )
+    columns = trainer.eval_dataset.image_column, trainer.eval_dataset.label_column
+    if note := folds.taken_instead(columns, profile):
+        log.info("takes %s", note)
     return train(trainer, paths, profile, resume_from, log)
 
 
