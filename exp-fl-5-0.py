@@ -68,6 +68,9 @@ def work(job: cli.Job) -> Outcome:
 
 def make_and_train(job: cli.Job) -> Outcome:
     profile = PROFILES[job.args.ds]
+    wanted = profile.replays if job.args.replays is None else job.args.replays
+    if wanted < 0:
+        raise UserError(f"--replays is {wanted}; give a number of at least 0")
     watch = Stopwatch()
     ledger = Ledger(job.paths, STEP, job.constants, {}, job.args.force)
     with training.main_process_first():
@@ -80,7 +83,7 @@ def make_and_train(job: cli.Job) -> Outcome:
         done = training.complete_checkpoints(job.paths)
     else:
         job.log.info("%s has %d checkpoints: kept as it is", job.paths.training, len(done))
-    replayed = replay(job, profile, ledger)
+    replayed = replay(job, profile, ledger, wanted)
     if log.is_main_process():
         ledger.close()
     ours = training.read_record(job.paths) is not None
@@ -93,10 +96,7 @@ def make_and_train(job: cli.Job) -> Outcome:
     )
 
 
-def replay(job: cli.Job, profile: Profile, ledger: Ledger) -> list[int]:
-    wanted = profile.replays if job.args.replays is None else job.args.replays
-    if wanted < 0:
-        raise UserError(f"--replays is {wanted}; give a number of at least 0")
+def replay(job: cli.Job, profile: Profile, ledger: Ledger, wanted: int) -> list[int]:
     if not wanted:
         return []
     if training.read_record(job.paths) is None:

@@ -146,7 +146,7 @@ def test_without_a_record_the_history_of_the_training_decides(trained, tmp_path)
     hashes = HashCache(tmp_path / "hashes")
     replays.require_same_m1(paths, 1, found, m1, hashes)
     state = json.loads((found / "trainer_state.json").read_text())
-    state["log_history"][0]["epoch"] += 0.5
+    state["log_history"][0]["epoch"] += 1
     (found / "trainer_state.json").write_text(json.dumps(state))
     with pytest.raises(UserError, match="began at another M1"):
         replays.require_same_m1(paths, 1, found, m1, hashes)

@@ -939,6 +939,15 @@ def test_other_forms_of_the_same_inputs_give_the_same_results(
     assert pipeline.results(root) == stages[4].after
 
 
+def test_a_root_of_glob_characters(server, trees, stages, tmp_path):
+    """Beside folders that its name matches as a pattern."""
+    for neighbour in ("ab d", "aXb"):
+        (tmp_path / neighbour / "dataset").mkdir(parents=True)
+    root = shutil.copytree(trees[1], tmp_path / "a[b]*?{c,d} [!x]")
+    run_all(server, root)
+    assert pipeline.results(root) == stages[7].after
+
+
 def test_a_checkpoint_in_half_precision(server, trees, tmp_path):
     root = shutil.copytree(trees[1], tmp_path / "root")
     pipeline.make_model().bfloat16().save_pretrained(root / M1)
