@@ -206,7 +206,7 @@ def test_holm_is_the_step_down_procedure_over_the_values_that_exist():
     # Ascending 0.005, 0.01, 0.03, 0.04, times 4, 3, 2, 1, then the running maximum.
     expected = [[0.03, np.nan, 0.06], [0.06, 0.02, np.nan]]
     np.testing.assert_allclose(statistics.holm(p), expected)
-    plain = np.array([0.2, 0.01, 0.9, 0.012, 0.012])
+    plain = np.array([0.2, 0.01, 0.9, 0.012, 0.6, 0.012])  # 0.6 twice is more than 1
     np.testing.assert_allclose(statistics.holm(plain), multipletests(plain, method="holm")[1])
 
 

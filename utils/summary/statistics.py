@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pingouin
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 # Differences smaller than this share of the values they come from are rounding.
 ROUNDING = 1e-12
@@ -198,12 +197,19 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     """Holm's adjusted p values (any shape), in the order given.
 
     The family is the p values that exist: NaN stays NaN and does not count.
+    (statsmodels' multipletests collects garbage in every call, which takes longer than
+    all other numbers of a family.)
+
+    Source: Holm, Scandinavian Journal of Statistics 6 (1979).
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p_values.shape, np.nan)
     exists = np.isfinite(p_values)
-    if exists.any():
-        adjusted[exists] = multipletests(p_values[exists], method="holm")[1]
+    p = p_values[exists]
+    order = np.argsort(p)
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    p[order] = np.minimum(steps, 1)
+    adjusted[exists] = p
     return adjusted
 
 

@@ -81,7 +81,7 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
             before = known["outputs"]
             announce_other_folds(paths, known["recipe"], records)
             with task:
-                # Imports pingouin, statsmodels, openpyxl and the plots.
+                # Imports pingouin, openpyxl and the plots.
                 importlib.import_module("utils.summary.files").write(
                     task, paths, folds, first.constants, said
                 )
