@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_FOLDS := 0 1 2 3 4
+WORKERS ?= 2
 
 .PHONY: demo test lint bench bench-fold soak clean
 
@@ -21,7 +22,7 @@ demo: .venv/run.stamp
 	done
 
 test: .venv/dev.stamp lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff format --check --quiet .

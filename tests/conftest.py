@@ -21,6 +21,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 hypothesis.settings.register_profile("exp-fl-5", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("exp-fl-5")
 
+# A file is one worker's whole: its fixtures are made once. The longest have to begin first.
+LONGEST_FIRST = ("test_kill_points", "test_bad_input", "test_provenance", "test_end_to_end")
+
 EPS = 1e-6
 # (S, d, m, C, activation); only the first has m = 4d.
 SHAPES = [
@@ -55,6 +58,12 @@ class Toy:
         from utils.methods.evidence import Evidence
 
         return Evidence(self.tail, self.states, neg, pos, seed, points, fold_memo={})
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: i for i, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 def build_toy(S, d, m, C, activation="gelu", seed=0, change=None) -> Toy:
