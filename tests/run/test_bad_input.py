@@ -33,8 +33,6 @@ RESULTS = Path("exp-fl-5") / pipeline.NAME
 TRAINING = Path(f"out_vit_{pipeline.NAME}")
 M1, M2 = TRAINING / "checkpoint-10", TRAINING / "checkpoint-20"
 DATASET = Path("dataset") / pipeline.NAME
-MINE = RESULTS / "all" / "weight_mine_score.npy"
-MY_NEURONS = RESULTS / "tgt_top1" / "neuron_mine_score.npy"
 CACHE = RESULTS / "cache_states_repair"
 SETTINGS = RESULTS / "misclf_info" / "settings.csv"
 TRUTH = RESULTS / "ground_truth"
@@ -261,11 +259,6 @@ def pickled(path: Path) -> Callable[[Path], None]:
     return damage
 
 
-def exploit_array(root: Path) -> None:
-    values = np.array([Exploit(str(root / MARKER))] * N, dtype=object)
-    np.save(root / MINE, values, allow_pickle=True)
-
-
 def exploit_bin(state: dict, path: Path) -> None:
     torch.save(state | {"extra": Exploit(str(path.parents[2] / MARKER))}, path)
 
@@ -281,17 +274,6 @@ def relabel(rule: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
         repair_rows(with_labels(labels, names))(root)
 
     return damage
-
-
-def npy_header(text: str, rest: bytes = b"") -> bytes:
-    header = text.encode() + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + rest
-
-
-def npy_bytes(values: np.ndarray) -> bytes:
-    sink = io.BytesIO()
-    np.save(sink, values)
-    return sink.getvalue()
 
 
 # -- the table ---------------------------------------------------------------------------------
@@ -376,76 +358,6 @@ CASES: dict[str, Case] = {
     "7 before 5": Case(7, nothing, ("_score.npy does not exist", "exp-fl-5-5.py"), ran=4),
     "7 before 6": Case(7, nothing, ("_score.npy does not exist", "exp-fl-5-6.py"), ran=5),
     "7 without truth": Case(7, gone(TRUTH), ("abs_diff.npy does not exist", "exp-fl-5-1.py")),
-    # a user's own scores
-    "truncated scores": Case(
-        7, all_of(array(MINE, SCORES), shorter(MINE)), ("weight_mine_score.npy", "not whole")
-    ),
-    "scores with a tail": Case(
-        7,
-        content(
-            MINE,
-            npy_header(
-                f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({N},)}}", bytes(4 * N + 1)
-            ),
-        ),
-        ("not whole",),
-    ),
-    "scores of integers": Case(7, array(MINE, np.arange(N)), ("dtype int64", "float32")),
-    "scores of big-endian floats": Case(7, array(MINE, SCORES.astype(">f4")), ("dtype >f4",)),
-    "scores of objects": Case(7, array(MINE, np.array([None] * N)), ("dtype object",)),
-    "scores of records": Case(7, array(MINE, np.zeros(N, [("a", "f4")])), ("dtype",)),
-    "scores of items without size": Case(
-        7,
-        content(MINE, npy_header(f"{{'descr': '<U0', 'fortran_order': False, 'shape': ({N},)}}")),
-        ("dtype <U0",),
-    ),
-    "an endless header": Case(7, content(MINE, npy_header("{" * 20000)), ("not a .npy",)),
-    "scores too short": Case(7, array(MINE, SCORES[1:]), (f"shape ({N - 1},)", f"({N},)")),
-    "scores by matrix": Case(7, array(MINE, SCORES.reshape(2, -1)), ("shape (2,",)),
-    "scores for neurons of weight length": Case(7, array(MY_NEURONS, SCORES), (f"({M},)",)),
-    "NaN scores": Case(
-        7,
-        array(MINE, np.where(SCORES > 0.5, np.nan, SCORES).astype(F32)),
-        ("NaN or infinite", "save it again"),
-    ),
-    "infinite scores": Case(7, array(MY_NEURONS, np.full(M, np.inf)), ("32 values that are NaN",)),
-    "empty scores": Case(7, content(MINE, b""), ("weight_mine_score.npy", "not a .npy")),
-    "text as scores": Case(7, content(MINE, "0.1\n0.2\n"), ("not a .npy",)),
-    "npz as scores": Case(
-        7, lambda root: np.savez((root / MINE).open("wb"), SCORES), ("not a .npy",)
-    ),
-    "pickle as scores": Case(7, pickled(MINE), ("not a .npy",)),
-    "code in an object array": Case(7, exploit_array, ("dtype object",)),
-    "scores of an unreadable name": Case(
-        7,
-        content(MINE.parent / os.fsdecode(b"weight_\xff_score.npy"), npy_bytes(SCORES)),
-        ("file name", "rename it"),
-    ),
-    "scores called chance": Case(
-        7, array(MINE.parent / "weight_random (expected)_score.npy", SCORES), ("name", "rename it")
-    ),
-    "scores called the oracle": Case(
-        7, array(MINE.parent / "neuron_neuron oracle_score.npy", SCORES[:M]), ("rename it",)
-    ),
-    "scores called ideal": Case(
-        7, array(MINE.parent / "weight_ideal_score.npy", SCORES), ("rename it",)
-    ),
-    "scores called as with a budget": Case(
-        7, array(MINE.parent / "weight_mine (n=3)_score.npy", SCORES), ("rename it",)
-    ),
-    "scores called a null": Case(
-        7, array(MINE.parent / "weight_random (stratified as bl)_score.npy", SCORES), ("rename it",)
-    ),
-    "our name in a setting where we have none": Case(
-        7, array(MY_NEURONS.parent / "neuron_ig_score.npy", SCORES[:M]), ("neuron_ig", "rename it")
-    ),
-    "our sample in another setting": Case(
-        7, array(MY_NEURONS.parent / "weight_random_score.npy", SCORES), ("rename it",)
-    ),
-    "folder as scores": Case(7, lambda root: (root / MINE).mkdir(), ("is not a file",)),
-    "scores linked in a circle": Case(7, link(MINE, MINE.name), ("weight_mine_score.npy",)),
-    "scores linked to nothing": Case(7, link(MINE, "absent.npy"), ("weight_mine_score.npy",)),
-    "scores that are a pipe": Case(7, lambda root: os.mkfifo(root / MINE), ("is not a file",)),
     # results that are not as the steps left them
     "cache too short": Case(
         4,
@@ -984,24 +896,6 @@ def test_a_reader_that_goes_away_stops_nothing(trees, stages, tmp_path):
     assert process.returncode == 0
     found = {k: v for k, v in pipeline.results(root).items() if "hist_abs_diff" not in k}
     assert found == {k: v for k, v in stages[1].after.items() if "hist_abs_diff" not in k}
-
-
-def test_a_misnamed_file_is_pointed_at(server, trees, tmp_path):
-    root = shutil.copytree(trees[6], tmp_path / "root")
-    np.save(root / RESULTS / "all" / "mine_score.npy", SCORES)
-    done = server.run(7, root, constants=pipeline.QUICK, summary=False)
-    assert done.status == 0
-    assert "mine_score.npy is not compared: its name has to begin with" in done.stdout
-
-
-def test_methods_of_the_user(server, trees, tmp_path):
-    """Any name, both precisions, and ties only; nothing of it can be a formula in the table."""
-    root = shutil.copytree(trees[6], tmp_path / "root")
-    np.save(root / RESULTS / "all" / "weight_=1+ü_score.npy", SCORES.astype(np.float64))
-    np.save(root / RESULTS / "all" / "neuron_flat_score.npy", np.zeros(M, F32))
-    run_all(server, root, (7,))
-    found = set(pd.read_csv(root / RESULTS / "exp-fl-5-7_scores.csv")["method"])
-    assert {"'=1+ü", "flat"} <= found
 
 
 @pytest.mark.parametrize("junk", [b"", b"[1, 2]", b"{", b"\xff\xfe", b'{"file:/x": 5}'])

@@ -91,12 +91,11 @@ def test_long_tables_are_cut():
     ]
 
 
-def test_a_cjk_package_is_asked_for_only_where_a_name_needs_it(made):
-    tables, summary, compared, text = made
-    assert r"\IfFileExists{CJKutf8.sty}" in text
-    renamed = [table.replace({"method": {NASTY: "plain"}}) for table in (summary, compared)]
-    plain = latex.document(tables, *renamed, {}, ["lift@5%"], [])
+def test_a_cjk_package_is_asked_for_only_where_a_name_needs_it():
+    plain = latex.compilable(latex.escape("café – *ig*"))
     assert plain.isascii() and "CJK" not in plain
+    text = latex.compilable(latex.escape("猫"))
+    assert r"\IfFileExists{CJKutf8.sty}" in text and r"\cjk{ja}{猫}{U+732B}" in text
 
 
 def test_every_letter_of_latin_1_is_written_in_ascii():
@@ -108,8 +107,21 @@ def test_every_letter_of_latin_1_is_written_in_ascii():
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_nasty_names_compile(tmp_path):
+    latin = "".join(chr(i) for i in range(0xA0, 0x180))
+    names = [NASTY, latin, "[1]", "*x", "--", "猫"]
+    rows = [[latex.escape(name), "1"] for name in names]
+    table = latex.tabular("lr", ["method", "x"], rows, latex.escape(NASTY), "tab:x")
+    compile_alone(latex.compilable(table), tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_it_compiles_alone(made, tmp_path):
-    (tmp_path / "tables.tex").write_text(made[3], encoding="utf-8")
+    compile_alone(made[3], tmp_path)
+
+
+def compile_alone(text: str, tmp_path) -> None:
+    (tmp_path / "tables.tex").write_text(text, encoding="utf-8")
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
         cwd=tmp_path, capture_output=True, timeout=120,

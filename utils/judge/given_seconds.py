@@ -41,6 +41,7 @@ def usable_seconds(
                     f"{path} stands beside no score file of its name that is compared; name it "
                     "after one, <level>_<name>_time.txt, or take it away"
                 )
+            ledger.hashes.get(path)  # a file, and not what would never end
             found.append((users[path], path, read_seconds(path)))
         except UserError as error:
             job.leave_out(str(error))

@@ -112,6 +112,7 @@ def usable_user_sources(
         try:
             ledger.relative(source.score)
             require_own_name(source)
+            ledger.hashes.get(source.score)  # a file, and not what would never end
             read_file(source, m, n_weights)
         except UserError as error:
             job.leave_out(str(error))

@@ -46,7 +46,12 @@ def cpu_threads(count: int | None) -> Iterator[None]:
 @cache
 def _pool(process: int, size: int) -> ThreadPoolExecutor:
     """The workers of this process: threads do not survive a fork."""
-    return ThreadPoolExecutor(size, "piece", initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(size, "piece", initializer=_work_alone)
+
+
+def _work_alone() -> None:
+    torch.get_num_threads()  # torch's first look sets the number anew, so it comes first
+    torch.set_num_threads(1)
 
 
 def run_pieces(pieces: list[Callable[[], Result]]) -> list[Result]:

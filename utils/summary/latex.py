@@ -68,8 +68,6 @@ CJK_PREAMBLE = r"""% Chinese, Japanese, Korean: by CJKutf8 (pdflatex), luatexja 
     \cjkfont{ja}{min}\cjkfont{ja}{ipxm}\cjkfont{zh}{gbsn}\cjkfont{ko}{mj}}{}
 \fi\fi
 """
-BEGIN = r"""\begin{document}
-"""
 
 
 def escape(text: str) -> str:
@@ -304,5 +302,10 @@ def document(
                 )
     said = "\n\n".join([*(escape(note) for note in notes), COLUMNS])
     body = "\n\\clearpage\n".join(part for part in parts if part)
-    preamble = PREAMBLE + (CJK_PREAMBLE if r"\cjk{" in body + said else "") + BEGIN
-    return f"{preamble}\n{body}\n\\clearpage\n\\noindent\n{said}\n\\end{{document}}\n"
+    return compilable(f"{body}\n\\clearpage\n\\noindent\n{said}\n")
+
+
+def compilable(body: str) -> str:
+    """A whole document of `body`, with what its text needs in the preamble."""
+    cjk = CJK_PREAMBLE if r"\cjk{" in body else ""
+    return f"{PREAMBLE}{cjk}\\begin{{document}}\n\n{body}\\end{{document}}\n"
