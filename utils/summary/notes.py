@@ -174,6 +174,8 @@ def of(tables: FoldTables, metrics: list[str], n_folds: int) -> list[str]:
     said.append(
         "Verdict (p, adjusted p): beyond chance in these models, above or below, when the neurons "
         f"of the truth trade places ({draws:,} relabellings: no p is below {1 / (draws + 1):.2g}); "
-        "adjusted over all methods of that truth."
+        "adjusted over all methods of that truth. Neurons of different folds are taken as "
+        "unrelated, as they are where each fold trains from scratch; folds fine-tuned from one "
+        "base model share neurons, and p is then too small."
     )
     return [sentence for sentence in said if sentence]
