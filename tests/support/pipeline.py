@@ -297,3 +297,10 @@ def snapshot(root: Path, ignore: tuple[str, ...] = (".log", ".lock")) -> dict[st
             elif path.is_file():
                 found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
+
+
+def trains_elsewhere() -> bool:
+    """Whether older instruction sets can stand in for another processor here."""
+    import platform
+
+    return platform.machine() in ("x86_64", "AMD64")
