@@ -47,9 +47,7 @@ def open_inputs(job: Job) -> Inputs:
     ------
     UserError : M1 and M2 are not two states of one model, or no neighbours in its training.
     """
-    training.require_finished(job.paths)
     pair, accepted = choose_pair(job)
-
     replayed = find_replays(job.paths)
 
     def hash_split(hashes: hashing.HashCache, split: str) -> str:
@@ -89,7 +87,10 @@ def _hash_ffn(folder: Path, hashes: hashing.HashCache) -> str:
 
 def choose_pair(job: Job) -> tuple[Pair, str | None]:
     """M1 and M2, and in words what is wrong with them that --accept-pair accepted."""
-    pair = find_pair(job.paths, job.constants.get("M1_STEP"), job.constants.get("M2_STEP"))
+    steps = [job.constants.get(name) for name in ("M1_STEP", "M2_STEP")]
+    if steps[1] is None:  # else it is no matter how far the training came
+        training.require_finished(job.paths)
+    pair = find_pair(job.paths, *steps)
     require_one_model(pair, *(checkpoints.read_config(folder) for folder in (pair.m1, pair.m2)))
     against = "; ".join(trainer_state.why_not_neighbours(pair)) or None
     said = f"{pair.m1.name} and {pair.m2.name} in {job.paths.training} are no neighbours: {against}"
