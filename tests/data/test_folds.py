@@ -100,13 +100,14 @@ def test_failed_write_leaves_nothing(tmp_path, source, monkeypatch):
     assert list(paths.dataset.parent.iterdir()) == []
 
 
-def test_leftover_of_a_killed_run_is_cleared_and_others_are_not(tmp_path, source):
-    paths = FoldPaths(tmp_path, "digits", 0)
-    for name in (".tmp-digits_fold0-abc", ".tmp-digits_fold1-abc"):
+@pytest.mark.parametrize("ds", ["digits", "a[b]"])
+def test_leftover_of_a_killed_run_is_cleared_and_others_are_not(tmp_path, source, ds):
+    paths = FoldPaths(tmp_path, ds, 0)
+    for name in (f".tmp-{ds}_fold0-abc", f".tmp-{ds}_fold1-abc", ".tmp-ab_fold0-abc"):
         (tmp_path / "dataset" / name).mkdir(parents=True)
     folds.make_fold(paths, source, "test", 5, SPLIT_SEED)
-    names = sorted(path.name for path in paths.dataset.parent.iterdir())
-    assert names == [".tmp-digits_fold1-abc", "digits_fold0"]
+    names = {path.name for path in paths.dataset.parent.iterdir()}
+    assert names == {".tmp-ab_fold0-abc", f".tmp-{ds}_fold1-abc", f"{ds}_fold0"}
 
 
 # -- reading --------------------------------------------------------------------------------

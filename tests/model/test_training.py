@@ -23,7 +23,7 @@ from transformers import TrainerCallback, TrainerState, ViTConfig, ViTForImageCl
 from utils.constants import PROFILES
 from utils.data import folds, images
 from utils.errors import UserError
-from utils.model import finetuning, training
+from utils.model import finetuning, progress, training
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
 
@@ -133,10 +133,18 @@ def test_a_training_that_fails_ends_the_line_of_its_bar(new_fold, monkeypatch, c
     def fails(self, *_, **__):
         raise OSError(28, "No space left on device")
 
+    bars = []  # kept, as a traceback keeps them: nothing else closes them then
+
+    class Kept(progress.tqdm):
+        def __init__(self, **options):
+            super().__init__(**options)
+            bars.append(self)
+
+    monkeypatch.setattr(progress, "tqdm", Kept)
     monkeypatch.setattr(finetuning.Trainer, "training_step", fails)
     with pytest.raises(UserError, match="No space left on device"):
         train(new_fold("a"))
-    assert capsys.readouterr().err.endswith("\n")
+    assert len(bars) == 1 and capsys.readouterr().err.endswith("\n")
 
 
 def test_the_bar_of_a_resumed_training_begins_where_it_goes_on(new_fold, capsys, caplog):
