@@ -1,5 +1,7 @@
 """Work in fixed pieces: what comes out does not know how many threads there were."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,16 @@ from utils.model import gradients, states
 from utils.run import pieces
 from utils.truth import repair
 
-# Samples, classes; d and m are no multiples of anything.
-SHAPES = [(2, 100), (3, 37), (5, 20), (7, 3), (10, 10), (12, 64), (20, 100), (300, 7)]
+# Samples, classes, activation; d and m are no multiples of anything.
+SHAPES = [
+    (2, 100, "gelu"),
+    (3, 37, "gelu"),
+    (5, 20, "gelu"),
+    (7, 3, "gelu"),
+    (10, 10, "gelu"),
+    (20, 64, "gelu"),
+    (300, 7, "silu"),  # torch treats the last values of a thread's share in another way
+]
 D, M = 48, 101
 
 
@@ -54,15 +64,12 @@ def everything(toy) -> dict[str, np.ndarray]:
         }
 
 
-@pytest.mark.parametrize(("samples", "classes"), SHAPES)
-@pytest.mark.parametrize("activation", ["gelu", "silu"])
+@pytest.mark.parametrize(("samples", "classes", "activation"), SHAPES)
 def test_the_number_of_threads_does_not_change_a_bit(
     make_toy, threads, samples, classes, activation
 ):
-    if activation != "gelu" and samples < 300:
-        pytest.skip("the product of few samples is the same for every activation")
-    toy = make_toy(samples, D, M, classes, "gelu")
-    toy.tail.__dict__["activation"] = activation
+    toy = make_toy(samples, D, M, classes)
+    toy = replace(toy, tail=replace(toy.tail, activation=activation))
     threads(1)
     once = everything(toy)
     for count in (2, 4, 7):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -533,16 +534,36 @@ def test_workers_do_not_change_a_byte(server, stages, tmp_path, workers):
     assert pipeline.results(root) == stages[2].after
 
 
-def test_threads_do_not_change_a_byte(tmp_path):
-    """As a user runs them; at these sizes MKL, left alone, splits sums among four threads."""
+@pytest.mark.parametrize(
+    ("classes", "d", "m"), [(7, 48, 101), (100, 100, 333)], ids=["7 classes", "100 classes"]
+)
+def test_threads_do_not_change_a_byte(server, tmp_path, classes, d, m):
+    """Settings of 2 to 20 failing samples: products of a few rows are what MKL adds up anew."""
     once, again = tmp_path / "one thread", tmp_path / "four threads"
-    sizes = {"hidden_size": 100, "intermediate_size": 333, "num_attention_heads": 4}
-    pipeline.make_fold(once, samples=1100, mistakes=150, **sizes)
+    names = tuple(f"class {i}" for i in range(classes))
+    sizes = {"hidden_size": d, "intermediate_size": m, "num_attention_heads": 4}
+    pipeline.make_fold(once, samples=300, names=names, mistakes=(20, 7, 5, 3, 2, 10), **sizes)
     shutil.copytree(once, again)
-    for root, threads in ((once, "1"), (again, "4")):
-        for step in (2, 4, 5, 6):
-            done = pipeline.run(step, root, OMP_NUM_THREADS=threads, MKL_DYNAMIC="FALSE")
-            assert done.status == 0, done.stderr
+    for root, threads in ((once, 1), (again, 4)):
+        rerun(server, root, (2, 3, 4, 5, 6), threads=threads)
     expected, found = pipeline.results(once), pipeline.results(again)
-    assert len(expected) > 100
+    assert len(expected) > 150
     assert {name for name in expected if found.get(name) != expected[name]} == set()
+    settings = pd.read_csv(once / RESULTS / "misclf_info" / "settings.csv", encoding="utf-8-sig")
+    assert settings["n_neg"].between(2, 20).sum() > 3
+
+
+def test_numpy_and_scipy_add_up_on_one_thread():
+    """Their OpenBLAS splits a sum of 10,000 numbers and more; step 7 has such sums."""
+    code = (
+        "from utils.run import cli; cli.fix_order_of_sums()\n"
+        "import scipy.linalg, threadpoolctl\n"
+        "found = [x for x in threadpoolctl.threadpool_info() if x['internal_api'] == 'openblas']\n"
+        "print([x['num_threads'] for x in found])"
+    )
+    threads = {"OPENBLAS_NUM_THREADS": "4", "OMP_NUM_THREADS": "4"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=pipeline.ROOT, env={**pipeline.ENVIRONMENT, **threads},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[1, 1]", done.stderr

@@ -153,6 +153,10 @@ def child(request: dict, outputs: tuple[int, int], trace: int) -> None:
         os.chdir(request.get("cwd", "."))
         if not request.get("draw"):
             leave_out_drawing(request.get("summary", True))
+        if "threads" in request:
+            import torch
+
+            torch.set_num_threads(request["threads"])
         sys.argv = request["command"]
         Trap(request["root"], request.get("mode"), request.get("at", 0), trace).install()
         try:

@@ -86,11 +86,16 @@ def predict(model, images: np.ndarray) -> np.ndarray:
         return model(pixels).logits.argmax(1).numpy()
 
 
-def spoil(predicted: np.ndarray, classes: int, mistakes: int = 4) -> np.ndarray:
-    """True labels under which the first images of the most predicted class are mistakes."""
+def spoil(predicted: np.ndarray, classes: int, mistakes: int | tuple[int, ...] = 4) -> np.ndarray:
+    """True labels under which the first images of the most predicted class are mistakes.
+
+    mistakes : how many; of several numbers the second is for the class predicted next most, ...
+    """
     labels = predicted.copy()
-    common = int(np.bincount(predicted).argmax())
-    labels[np.flatnonzero(predicted == common)[:mistakes]] = (common + 1) % classes
+    sizes = (mistakes,) if isinstance(mistakes, int) else mistakes
+    common = np.argsort(-np.bincount(predicted), kind="stable")
+    for size, label in zip(sizes, common, strict=False):
+        labels[np.flatnonzero(predicted == label)[:size]] = (label + 1) % classes
     return labels
 
 
@@ -124,7 +129,7 @@ def make_fold(
     seed: int = 0,
     samples: int = 60,
     names: tuple[str, ...] = CLASSES,
-    mistakes: int = 4,
+    mistakes: int | tuple[int, ...] = 4,
     **config,
 ) -> None:
     """dataset/digits_fold<k> and out_vit_digits_fold<k>, M1 wrong on `mistakes` images of a class.
@@ -215,8 +220,8 @@ class Server:
         more : `mode` "kill" or "full" with `at`, the number of a write;
             `constants` that replace those of utils.constants, and `profile` parts
             of the data set's profile there, `profiles` new ones by name, `cwd` the
-            folder to run in; `summary` False leaves out step 7's summary across
-            folds; `draw` True draws its figures.
+            folder to run in, `threads` that torch may use; `summary` False leaves out
+            step 7's summary across folds; `draw` True draws its figures.
         """
         return self.run_together(1, step, root, *options, **more)[0]
 
