@@ -8,6 +8,8 @@ from what holds times of day: *_time.csv, provenance.json, .hashes.json, logs,
 and the three speeds in proof.csv.
 """
 
+import errno
+import fcntl
 import json
 import os
 import random
@@ -23,6 +25,10 @@ import pipeline
 import pytest
 from filelock import FileLock
 from pipeline import STAGES, SUMMARY, Stage, run_stage
+
+from utils.errors import UserError
+from utils.run import cli
+from utils.run.paths import FoldPaths
 
 FOLD = Path("exp-fl-5") / pipeline.NAME
 # Every k-th write is a kill point; KILL_EVERY=1 takes them all, in a quarter of an hour.
@@ -222,13 +228,40 @@ def test_a_second_start_waits_for_the_first(stages, tmp_path):
             [sys.executable, "-u", *pipeline.command(4, root)],
             stdout=subprocess.PIPE, text=True, env=pipeline.ENVIRONMENT,
         )  # fmt: skip
-        assert "another step is at work on this fold" in process.stdout.readline()
+        line = process.stdout.readline()
+        assert "another step is at work on this fold" in line and lock.lock_file in line
         time.sleep(0.3)
         assert process.poll() is None
         assert not (root / FOLD / "all").exists()
     process.communicate(timeout=120)
     assert process.returncode == 0
     assert pipeline.results(root) == stages[4].after
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_mount_without_locks_is_gone_on_with(monkeypatch, capsys, tmp_path, number):
+    """An empty lock file from before is there: it must not be taken for somebody's lock."""
+
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    paths = FoldPaths(tmp_path, "digits", 0)
+    paths.lock.parent.mkdir()
+    paths.lock.touch()
+    monkeypatch.setattr(fcntl, "flock", flock)
+    lock = cli.lock_fold(paths)
+    lock.release()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert str(paths.lock.parent) in line and "no file locks" in line and "no other step" in line
+
+
+def test_a_lock_that_fails_otherwise_is_refused(monkeypatch, tmp_path):
+    def flock(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UserError, match=r"cannot write .*lock"):
+        cli.lock_fold(FoldPaths(tmp_path, "digits", 0))
 
 
 def test_a_step_killed_in_a_process_of_its_own(stages, tmp_path):

@@ -523,6 +523,23 @@ def test_a_task_that_fails_leaves_no_record(tmp_path):
         again.require(book.paths.results / "a.txt", 6)
 
 
+# -- the summary -------------------------------------------------------------------------------
+
+
+def test_a_summary_of_other_folds_has_its_own_folder(server, root):
+    """The one of the usual folds stays as it was."""
+    usual = pipeline.QUICK | {"FOLDS": [0]}
+    assert run_stage(server, SUMMARY, root, constants=usual).status == 0
+    before = {k: v for k, v in pipeline.results(root).items() if "digits_summary/" in k}
+    assert before
+    other = pipeline.QUICK | {"FOLDS": [0, 1], "COMPARED_METRICS": ["ap/random"]}
+    done = run_stage(server, SUMMARY, root, constants=other)
+    assert "digits_summary_fold0" in done.stdout and "replaced" not in done.stdout
+    after = pipeline.results(root)
+    assert {k: v for k, v in after.items() if "digits_summary/" in k} == before
+    assert any("digits_summary_fold0/" in k for k in after)
+
+
 # -- determinism -------------------------------------------------------------------------------
 
 

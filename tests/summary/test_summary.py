@@ -516,7 +516,11 @@ def test_the_example_in_the_readme_works_as_written(patched, tmp_path, monkeypat
     assert name in set(tables.permutation["method"]) and name in set(tables.curves["method"])
 
 
-def test_the_summary_has_a_folder_of_its_own(tmp_path):
-    paths = SummaryPaths(tmp_path, "c100")
-    assert paths.results == tmp_path / "exp-fl-5" / "c100_summary"
+@pytest.mark.parametrize(
+    ("folds", "name"),
+    [((), "c100_summary"), ((1,), "c100_summary_fold1"), ((0, 1), "c100_summary_fold0_1")],
+)
+def test_the_summary_has_a_folder_of_its_own(tmp_path, folds, name):
+    paths = SummaryPaths(tmp_path, "c100", other_folds=folds)
+    assert paths.results == tmp_path / "exp-fl-5" / name
     assert paths.lock.parent == tmp_path / "exp-fl-5"

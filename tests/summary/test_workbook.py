@@ -97,6 +97,15 @@ def test_each_metric_of_a_long_table_is_shown_with_its_own_digits():
     assert formats == ["0.0000", "#,##0", "0.0000"]
 
 
+def test_text_that_looks_like_an_escape_is_itself():
+    """Spreadsheets read _x0041_ in a cell as A."""
+    table = pd.DataFrame({"method": ["a_x0041_b", "_x00_", "$x$ &amp; <b>", "__x0041_"]})
+    content = workbook.render({"Summary": table}, {}, [])
+    sheet = openpyxl.load_workbook(io.BytesIO(content))["Summary"]
+    found = [sheet.cell(row, 1).value for row in (2, 3, 4, 5)]
+    assert found == ["a_x005F_x0041_b", "_x00_", "$x$ &amp; <b>", "__x005F_x0041_"]
+
+
 def test_read_me_holds_notes_and_meanings(book):
     rows = list(book["Read me"].values)
     assert rows[1:] == [("note", "With 5 folds ..."), ("metric", "what is measured")]
