@@ -1,5 +1,7 @@
 """Do the truths agree? Each method's lift by one truth against its lift by another."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -70,8 +72,11 @@ def name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: list[str], size
             va="center", ha="left", parse_math=False,
         )  # fmt: skip
         others = [box for j, box in enumerate(taken) if j != i]
-        for step in sorted(range(-24, 25), key=abs):
-            text.set_position((6 if abs(step) < 3 else 14, 0.4 * size * step))
+        for step, side in sorted(
+            product(range(-24, 25), (1, -1)), key=lambda p: (abs(p[0]), -p[1])
+        ):
+            text.set_horizontalalignment("left" if side > 0 else "right")
+            text.set_position((side * (6 if abs(step) < 3 else 14), 0.4 * size * step))
             box = text.get_window_extent()
             if not any(box.overlaps(other) for other in others):
                 break
