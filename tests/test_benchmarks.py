@@ -112,8 +112,8 @@ def test_large_rankings_come_from_torch_as_small_ones_from_numpy(monkeypatch):
 def test_a_step_that_fails_is_not_a_time():
     with pytest.raises(RuntimeError, match="no such thing"):
         run_process(["-c", "raise SystemExit('no such thing')"])
-    found = run_process(["-c", "import time; time.sleep(0.2)"])
-    assert found["seconds"] > 0.2 > found["cpu_s"]
+    found = run_process(["-c", "import time; time.sleep(0.05)"])
+    assert found["seconds"] - found["cpu_s"] > 0.05 and found["cpu_s"] > 0
     assert 1 < found["peak_mib"] < 2000
 
 

@@ -219,9 +219,11 @@ def test_started_twice_at_once_a_step_is_done_once(server, stages, stage, tmp_pa
     require_same_end(server, stage, root, known)
 
 
-def test_a_second_start_waits_for_the_first(stages, tmp_path):
-    root = tmp_path / "root"
-    shutil.copytree(stages[4].before, root)
+def test_a_second_start_waits_for_the_first(server, stages, tmp_path):
+    """Longer than the same step takes on another fold."""
+    root, other = tmp_path / "root", tmp_path / "other"
+    for copy in (root, other):
+        shutil.copytree(stages[4].before, copy)
     lock = FileLock(root / "exp-fl-5" / f".{pipeline.NAME}.lock")
     with lock:
         process = subprocess.Popen(
@@ -230,7 +232,7 @@ def test_a_second_start_waits_for_the_first(stages, tmp_path):
         )  # fmt: skip
         line = process.stdout.readline()
         assert "another step is at work on this fold" in line and lock.lock_file in line
-        time.sleep(0.3)
+        assert run_stage(server, 4, other).status == 0
         assert process.poll() is None
         assert not (root / FOLD / "all").exists()
     process.communicate(timeout=120)
