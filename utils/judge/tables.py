@@ -125,6 +125,7 @@ def compare_with(
         ranked = [s for s in [*compared, *references, *random] if s.setting == ALL and s.n is None]
         write_permutations(job, inputs, truth, ranked, ns, CODE)
         write_curves(job, inputs, truth, ranked, ns, CODE)
+    truth.forget()
 
 
 def task_name(kind: str, truth: str) -> str:

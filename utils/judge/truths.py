@@ -1,8 +1,7 @@
 """The truths of one fold: which there are, in which settings, and reading them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from utils.truth import CHANGE, REPAIR, TRUTHS, positives
 from utils.truth.credits import write_credits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TruthOfFold:
     """One truth of one fold, and the settings whose rankings are compared with it.
 
@@ -30,6 +29,7 @@ class TruthOfFold:
     m: int
     d: int
     ns: tuple[int, ...]
+    _kept: dict[str, FoldTruth] = field(default_factory=dict, repr=False)
 
     @property
     def per_setting(self) -> bool:
@@ -57,52 +57,48 @@ class TruthOfFold:
         return storage.require_finite(np.asarray(values), path, remedy)
 
     def read(self, setting: str) -> FoldTruth:
-        """The truth as the metrics take it; the last one read is kept.
+        """The truth as the metrics take it; the last one read is kept until `forget`.
 
         Raises
         ------
         UserError : the file is not what its step wrote, or no weight is positive.
         """
-        return _read(self, setting if self.per_setting else self.settings[0])
+        key = setting if self.per_setting else self.settings[0]
+        if key not in self._kept:
+            self._kept.clear()
+            self._kept[key] = self._prepare(key)
+        return self._kept[key]
+
+    def forget(self) -> None:
+        """Let go of the truth that was read: some 150 MiB at ViT-Base size."""
+        self._kept.clear()
+
+    def _prepare(self, setting: str) -> FoldTruth:
+        constants = self.job.constants
+        found = comparison.prepare_truth(
+            self.values(setting),
+            self.m,
+            self.d,
+            tuple(constants["K_PERCENTS"]),
+            constants["POSITIVE_PERCENT"],
+            self.ns,
+        )
+        path = self.file(setting)
+        borders = found.borders
+        if self.name != CHANGE:  # without a positive neuron there are no rows of neurons
+            borders = {"weights": borders["weights"]}
+        positives.require_positives(borders, str(path))
+        for items, border in found.borders.items():
+            if line := border.shortfall(items):
+                where = f"{setting}/{path.name}" if self.per_setting else path.name
+                self.job.log.warning("%s: %s", where, line)
+        return found
 
     def positives(self, setting: str) -> np.ndarray:
         """Which weights are positive, bool (N,), without sorting them."""
         values = self.values(setting)
         wanted = ranking.share_of(self.job.constants["POSITIVE_PERCENT"], len(values))
         return positives.positive_mask(values, wanted)
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.job.paths))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TruthOfFold) and (self.name, self.job.paths, self.ns) == (
-            other.name,
-            other.job.paths,
-            other.ns,
-        )
-
-
-@lru_cache(maxsize=1)
-def _read(truth: TruthOfFold, setting: str) -> FoldTruth:
-    constants = truth.job.constants
-    found = comparison.prepare_truth(
-        truth.values(setting),
-        truth.m,
-        truth.d,
-        tuple(constants["K_PERCENTS"]),
-        constants["POSITIVE_PERCENT"],
-        truth.ns,
-    )
-    path = truth.file(setting)
-    borders = found.borders
-    if truth.name == CHANGE:
-        positives.require_positives(borders, str(path))
-    else:  # without a positive neuron there are no rows of neurons
-        positives.require_positives({"weights": borders["weights"]}, str(path))
-    for items, border in borders.items():
-        if line := border.shortfall(items):
-            truth.job.log.warning("%s: %s", truth.job.paths.name + "/" + path.name, line)
-    return found
 
 
 def find_truths(job: Job, inputs: Inputs, settings: list[str], ns: list[int]) -> list[TruthOfFold]:
