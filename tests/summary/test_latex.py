@@ -1,5 +1,6 @@
 """tables.tex: numbers, names that LaTeX would trip over, and that it compiles alone."""
 
+import dataclasses
 import shutil
 import subprocess
 
@@ -7,7 +8,7 @@ import folds_of_step7 as given
 import numpy as np
 import pytest
 
-from utils.summary import across_folds, fold_tables, latex, notes, statistics
+from utils.summary import latex, notes, statistics, views
 
 NASTY = r"[50%_of] #x & $y$ {z} ~^ \n <a|b> \"q\" *-- ?` 'café' Ångström ð«»ÿ ネコ 深層 نص"
 
@@ -18,16 +19,23 @@ def made(tmp_path_factory):
         given.without_own_methods(patch)
         patch.setenv("TQDM_DISABLE", "1")
         jobs = given.make_folds(tmp_path_factory.mktemp("folds"), range(3))
-    tables = fold_tables.load([job.paths for job in jobs])
-    for table in (tables.scores, tables.stratified, tables.permutation):
-        table["method"] = table["method"].replace("P", NASTY)
-    summary = across_folds.summary_table(tables, ["lift@5%"], 3)
-    compared = across_folds.comparison_table(
-        tables, ("random", "B"), ("lift@5%", "ap/random"), 3, 9, 1
+    view = views.make_view([job.paths for job in jobs], "change", jobs[0].constants)
+    ends = views.reference_lifts([view], "lift@5%")
+    verdicts = views.verdict_of(view, ends).replace({"method": {"P": NASTY}})
+    summary, compared = (
+        table.replace({"method": {"P": NASTY}}) for table in (view.summary, view.compared)
     )
-    said = notes.of(tables, ["lift@5%"], 3)
-    text = latex.document(tables, summary, compared, {("weight", "A"): 1.5}, ["lift@5%"], said)
-    return tables, summary, compared, text
+    view = dataclasses.replace(view, summary=summary, compared=compared)
+    said = notes.of(view.tables, ["lift@5%"], 3)
+    text = latex.document([view], verdicts, {("weight", "A"): 1.5}, said)
+    return verdicts, summary, compared, text
+
+
+def part_of(text: str, label: str) -> list[list[str]]:
+    """The cells of each row of the table that has a label."""
+    inside = text.partition(f"\\label{{{label}}}")[2].partition(r"\end{table}")[0]
+    lines = [line for line in inside.splitlines() if line.endswith(r" \\")]
+    return [line.removesuffix(r" \\").split(" & ") for line in lines]
 
 
 @pytest.mark.parametrize(
@@ -58,25 +66,32 @@ def test_numbers():
 
 
 def test_the_tables_hold_the_values(made):
-    _, summary, compared, text = made
+    verdicts, summary, compared, text = made
     mean = summary[(summary["metric"] == "lift@5%") & (summary["method"] == "A")]["mean"].iloc[0]
-    line = next(line for line in text.splitlines() if line.startswith("A &"))
-    assert line.split(" & ")[1] == f"{mean:.2f}" and line.endswith(r"1.500 \\")
+    (cells,) = (row for row in part_of(text, "tab:change-weights") if row[1] == "A")
+    assert cells[0] == "change" and cells[2] == f"{mean:.2f}" and cells[-1] == "1.500"
     found = compared[
         (compared["method"] == "A")
         & (compared["reference"] == "B")
         & (compared["metric"] == "lift@5%")
     ].iloc[0]
-    against_b = text.partition("tab:weights-against-B")[2]
-    line = next(line for line in against_b.splitlines() if line.startswith("A &"))
-    cells = line.removesuffix(r" \\").split(" & ")
-    assert cells[1:4] == [latex.number(found[f"fold{k}"]) for k in range(3)]
-    assert cells[4] == "3/3" and latex.p_value(found["holm_p"]) in cells
+    against_b = part_of(text, "tab:change-weights-against-B")
+    (cells,) = (row for row in against_b if row[1] == "A")
+    assert cells[2:5] == [latex.number(found[f"fold{k}"]) for k in range(3)]
+    assert cells[5] == "3/3" and latex.p_value(found["holm_p"]) in cells
+    rows = part_of(text, "tab:verdict")[1:]
+    assert len(rows) == len(verdicts) == 5
+    one = verdicts.set_index("method").loc["A"]
+    (cells,) = (row for row in rows if row[1] == "A")
+    assert cells[:3] == ["change", "A", "3"]
+    assert cells[3:7] == [latex.number(one[c]) for c in ("lift", "null_mean", "null_sd", "z")]
+    assert cells[7:9] == [latex.p_value(one["p"]), latex.p_value(one["p_adjusted"])]
+    assert cells[9] == "--" and cells[10] == latex.number(one["share_of_neuron_oracle"])
 
 
 def test_words_stand_beside_the_table_instead_of_stars(made):
     _, _, _, text = made
-    assert latex.escape(statistics.signed_rank_note(3)) in text.partition("tab:weights-against")[0]
+    assert latex.escape(statistics.signed_rank_note(3)) in text.partition("-against-")[0]
     assert "$^{*}$" in text  # marks lifted methods only
     assert "***" not in text
     assert "unbounded" in text  # the method that only two folds have

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from utils import ranking
+from utils import constants, ranking
 from utils.errors import UserError
 from utils.judge import comparison, details, metrics
 from utils.judge.comparison import LIFTED, WEIGHT
@@ -100,17 +100,24 @@ def test_a_preference_for_one_matrix_is_seen_to(jobs, tables, summarised):
     assert "random (stratified as bef)" in set(summarised["method"])
 
 
-def test_the_short_table_is_sorted_and_complete(jobs, patched):
+def test_the_finding_is_sorted_and_complete(jobs, patched):
     paths = summarise.summarise(jobs[:2], False)
-    table = summarise.short_table(paths, jobs[0].constants["COMPARED_METRICS"], 5)
-    weights = table[table["level"] != "neuron"]
-    assert weights["lift@5%"].is_monotonic_decreasing
-    best = weights[~weights["method"].isin(["neuron oracle", "=H_1%"])]
-    assert best["method"].iloc[0] == "A"
-    assert not weights["method"].str.startswith("random (strat").any()
+    table = pd.read_csv(paths.table("overview"))
+    assert table["lift change"].is_monotonic_decreasing
+    assert table["place change"].tolist() == [1, 2, 3, 4, 5] and table["method"].iloc[0] == "A"
+    assert set(table["method"]) == {"A", "B", "bef", "P", "'=H_1%"}  # no random row, no reference
     text = summarise.finding(paths, jobs[0].constants)
-    assert max(map(len, text.partition("* neurons")[0].splitlines())) <= 120
-    assert "0.5" in text and "signed-rank" in text
+    sentences, head = text.strip().split("\n\n")[:2]
+    assert "By 'change', " in sentences and "beat chance in these models" in sentences
+    title, columns, *rows, legend = head.splitlines()
+    assert title == "lift@5% by each truth" and columns.split()[:5] == [
+        "method", "change", "95%", "p", "#"
+    ]  # fmt: skip
+    assert [row[: columns.index("change")].split()[0] for row in rows] == [
+        name.removeprefix("'") for name in table["method"]
+    ]
+    assert "of new folds" in legend
+    assert max(map(len, [columns, *rows])) <= 100
 
 
 # Tables against brute force
@@ -356,23 +363,29 @@ def test_few_folds_say_what_is_left_out(jobs, patched, count):
     if count == 1:
         assert "One fold has no variance" in said and "signed-rank" not in said
         assert table["p"].isna().all() and table["note"].str.contains("one fold").all()
-        assert not list(paths.results.glob("figures/critical*"))  # nor one left by another run
+        assert not list(paths.results.glob("figures/change/critical*"))
     else:
         assert "minus to plus infinity" in said
         assert (
             table["wild_low"].isna().all() and not np.isinf(table.select_dtypes(float)).any().any()
         )
-        assert list(paths.results.glob("figures/critical*"))
+        assert list(paths.results.glob("figures/change/critical*"))
 
 
-def test_a_summary_of_more_folds_is_not_replaced_without_a_word(jobs, patched, capsys):
-    summarise.summarise(jobs[:3], False)
+def test_a_summary_of_more_folds_is_not_replaced_without_a_word(jobs, patched, capsys, monkeypatch):
+    """Where FOLDS names other folds than before; folds of --fold have a folder of their own."""
+    monkeypatch.setattr(constants, "FOLDS", (0, 1, 2))
+    paths = summarise.summarise(jobs[:3], False)
     summarise.summarise(jobs[:3], False)
     assert "replaced" not in capsys.readouterr().out
+    assert list(paths.results.glob("figures/change/critical*"))
+    monkeypatch.setattr(constants, "FOLDS", (0,))
     summarise.summarise(jobs[:1], False)
     said = capsys.readouterr().out
     assert "was of digits_fold0, digits_fold1, digits_fold2: replaced" in said
-    summarise.summarise(jobs[:2], False)
+    assert not list(paths.results.glob("figures/change/critical*"))  # one fold has no ranks
+    monkeypatch.setattr(constants, "FOLDS", (0, 1))
+    assert summarise.summarise(jobs[:2], False) == paths
     assert "replaced" not in capsys.readouterr().out  # more folds than before: nothing is lost
 
 

@@ -1,5 +1,7 @@
 """The figures across folds: what is drawn, for few and for many methods."""
 
+import dataclasses
+
 import folds_of_step7 as given
 import numpy as np
 import pandas as pd
@@ -219,7 +221,8 @@ def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
     for name, width, figure in catalogue.every_figure(tables, summary, seconds, "lift@5%", 5):
         names.append((name, width))
         assert figure.get_size_inches()[0] == shared.WIDTHS[width]
-        assert {"{", "}"}.isdisjoint(catalogue.CAPTIONS[name].format(metric="m", percent=1))
+        caption = catalogue.CAPTIONS[name].format(metric="m", percent=1, gain="|dW|")
+        assert {"{", "}"}.isdisjoint(caption)
         if name == "locations":
             content = pictures.render(figure, "pdf")
             assert b"/FontFile2" in content and b"/Type3" not in content
@@ -235,7 +238,7 @@ def test_nothing_is_printed_outside_the_page(made):
         for name, table in vars(tables).items()
         if isinstance(table, pd.DataFrame)
     }
-    named = fold_tables.FoldTables(ds="digits", folds=tables.folds, **renamed)
+    named = dataclasses.replace(tables, **renamed)
     summary = summary.replace({"method": long})
     seconds = {(WEIGHT, long["A"]): 1.0, ("neuron", "=H_1%"): 0.01}
     for name, width, figure in catalogue.every_figure(named, summary, seconds, "lift@5%", 5):
@@ -252,6 +255,6 @@ def test_one_fold_has_no_band_and_no_ranks(made):
         for name, table in vars(tables).items()
         if isinstance(table, pd.DataFrame)
     }
-    one = fold_tables.FoldTables(ds="digits", folds=[0], **first)
+    one = dataclasses.replace(tables, folds=[0], **first)
     names = {name for name, _, _ in catalogue.every_figure(one, summary, {}, "lift@5%", 5)}
     assert not {"critical_difference", "time"} & names and "metrics_at_k" in names
