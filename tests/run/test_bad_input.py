@@ -728,7 +728,7 @@ def require_refused(done: pipeline.Finished, case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["truncated scores", "half a safetensors", "n is 0", "a corrupt image"]
+    "name", ["truth truncated", "half a safetensors", "n is 0", "a corrupt image"]
 )
 def test_a_cold_start_says_the_same(trees, name, tmp_path):
     case = CASES[name]
