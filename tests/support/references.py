@@ -173,6 +173,24 @@ def vdiff_keys(before, middle, after):
     return [(level[w], -sums[w]) for w in range(2 * m * d)]
 
 
+# Spectra and means of failing and passing samples
+
+
+def spectra(neg, pos):
+    """ochiai, tarantula and dstar of docs/definitions.md 13.1, sample by sample, each (m,)."""
+    found = {"ochiai": [], "tarantula": [], "dstar": []}
+    for j in range(neg.shape[1]):
+        af = sum(bool(row[j] > 0) for row in neg)
+        passing = sum(bool(row[j] > 0) for row in pos)
+        nf, ns = len(neg) - af, len(pos) - passing
+        root = math.sqrt((af + nf) * (af + passing))
+        share_f, share_s = af / (af + nf), passing / (passing + ns)
+        found["ochiai"].append(af / root if root else 0)
+        found["tarantula"].append(share_f / (share_f + share_s) if share_f + share_s else 0)
+        found["dstar"].append(af**3 / (passing + nf if passing + nf else 0.5))
+    return found
+
+
 # Metrics of one ranking without ties
 
 

@@ -5,7 +5,14 @@ figures pick it up from there.
 """
 
 from utils import ranking
-from utils.methods import arachne, baselines, integrated_gradients, variance
+from utils.methods import (
+    arachne,
+    baselines,
+    integrated_gradients,
+    mean_difference,
+    spectrum,
+    variance,
+)
 from utils.methods import evidence as shared_evidence
 from utils.methods.method import Method
 from utils.model import gradients, states, tail
@@ -66,4 +73,10 @@ METHODS: dict[tuple[str, str], Method] = {
         with_budget=variance.neuron_and_gradient,
         budget_reads=(("extra", "grad_loss"), ("score", "neuron", "vdiff+mean_act")),
     ),
+    ("neuron", "mean_diff"): Method(
+        "neuron", 6, mean_difference.score_mean_diff, (*COMMON, variance, mean_difference)
+    ),
+    ("neuron", "ochiai"): Method("neuron", 6, spectrum.score_ochiai, (*COMMON, spectrum)),
+    ("neuron", "tarantula"): Method("neuron", 6, spectrum.score_tarantula, (*COMMON, spectrum)),
+    ("neuron", "dstar"): Method("neuron", 6, spectrum.score_dstar, (*COMMON, spectrum)),
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.methods import arachne, variance
+from utils.methods import arachne, spectrum, variance
 from utils.model import gradients
 from utils.model.states import States
 from utils.model.tail import Tail
@@ -67,22 +67,32 @@ class Evidence:
             lambda: arachne.forward_impact(self.tail, self.states, self.neg),
         )
 
+    def _of(self, which: str, what: Any, make: Callable[[np.ndarray], Any]) -> Any:
+        """`make(samples)` of "neg" or "pos"; settings with the same pos share the latter."""
+        if which == "neg":
+            return self._once(self.setting_memo, (what, which), lambda: make(self.neg))
+        key = (what, which, self.pos.tobytes())
+        return self._once(self.fold_memo, key, lambda: make(self.pos))
+
+    def mean_of(self, which: str) -> np.ndarray:
+        """Mean of each intermediate neuron over "neg" or "pos", (m,)."""
+        return self._of(which, "mean", lambda s: variance.mean_activation(self.states.a, s))
+
     @property
     def mean_act(self) -> np.ndarray:
         """Mean of each intermediate neuron over neg, (m,)."""
-        return self._once(
-            self.setting_memo,
-            "mean_act",
-            lambda: variance.mean_activation(self.states.a, self.neg),
-        )
+        return self.mean_of("neg")
+
+    def active(self, which: str) -> np.ndarray:
+        """In how many samples of "neg" or "pos" each intermediate neuron is above 0, (m,)."""
+        return self._of(which, "active", lambda s: spectrum.active_counts(self.states.a, s))
 
     def v(self, group: str, which: str) -> np.ndarray:
         """V over "neg" or "pos" of a neuron group: "u" (d,), "a" (m,) or "y" (d,)."""
-        samples = {"neg": self.neg, "pos": self.pos}[which]
-        memo = self.fold_memo if which == "pos" else self.setting_memo
-        key = ("v", group, which, samples.tobytes() if which == "pos" else "")
-        return self._once(
-            memo, key, lambda: variance.v_scores(self._rows(group), samples, self.tail.device)
+        return self._of(
+            which,
+            ("v", group),
+            lambda s: variance.v_scores(self._rows(group), s, self.tail.device),
         )
 
     def vdiff(self, group: str) -> np.ndarray:
