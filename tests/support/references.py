@@ -81,6 +81,12 @@ def mean_loss_gradient(net, h, labels):
     return flat(*torch.autograd.grad(loss, [w_bef, w_aft]))
 
 
+def fisher(net, h, labels):
+    """Mean over samples of each squared gradient, a backward pass per sample, (N,)."""
+    each = [mean_loss_gradient(net, h[i : i + 1], labels[i : i + 1]) for i in range(len(labels))]
+    return sum(gradient**2 for gradient in each) / len(labels)
+
+
 def forward_impact(net, h):
     """FI_w of docs/definitions.md 5.5 through explicit (samples, out, in) tensors, (N,)."""
     a = net.a(h).detach().requires_grad_(True)

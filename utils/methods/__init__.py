@@ -10,6 +10,7 @@ from utils.methods import (
     baselines,
     integrated_gradients,
     mean_difference,
+    pruning,
     spectrum,
     variance,
 )
@@ -50,6 +51,13 @@ METHODS: dict[tuple[str, str], Method] = {
         baselines.score_wanda,
         (*COMMON, gradients, baselines),
         per_setting=False,
+    ),
+    ("weight", "snip"): Method(
+        "weight", 5, pruning.score_snip, (*COMMON, gradients, baselines, pruning)
+    ),
+    ("weight", "fisher"): Method("weight", 5, pruning.score_fisher, (*COMMON, gradients, pruning)),
+    ("weight", "obd"): Method(
+        "weight", 5, pruning.score_obd, (*COMMON, gradients, baselines, pruning)
     ),
     ("neuron", "mean_act"): Method("neuron", 5, baselines.score_mean_act, (*COMMON, variance)),
     ("neuron", "act_variance"): Method(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.methods import arachne, spectrum, variance
+from utils.methods import arachne, pruning, spectrum, variance
 from utils.model import gradients
 from utils.model.states import States
 from utils.model.tail import Tail
@@ -65,6 +65,15 @@ class Evidence:
             self.setting_memo,
             "impact",
             lambda: arachne.forward_impact(self.tail, self.states, self.neg),
+        )
+
+    @property
+    def fisher(self) -> np.ndarray:
+        """Mean squared gradient of the loss over neg, (N,)."""
+        return self._once(
+            self.setting_memo,
+            "fisher",
+            lambda: pruning.fisher(self.tail, self.states, self.neg),
         )
 
     def _of(self, which: str, what: Any, make: Callable[[np.ndarray], Any]) -> Any:

@@ -41,15 +41,16 @@ def mean_loss_gradient(
     """
     sum_bef, sum_aft = torch.zeros_like(tail.w_bef), torch.zeros_like(tail.w_aft)
     for h, a, y, labels in sample_blocks(states, samples, "hayl", tail.device, block):
-        u, grad_o, grad_pre = by_rows(partial(_input_and_gradients, tail), h, y, labels)
+        u, grad_o, grad_pre = by_rows(partial(input_and_gradients, tail), h, y, labels)
         add_gradient((sum_bef, sum_aft), u, a, grad_o, grad_pre)
     mean = [total.div_(len(samples)).cpu().numpy() for total in (sum_bef, sum_aft)]
     return ranking.flatten(*mean)
 
 
-def _input_and_gradients(
+def input_and_gradients(
     tail: Tail, h: torch.Tensor, y: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
+    """u (b, d), and `loss_gradients` of the samples, from h (b, d)."""
     u = tail.ffn_input(h)
     return u, *loss_gradients(tail, tail.pre_activation(u), y, labels)
 
