@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 import references
 import torch
+import vit_tails
 from captum.attr import IntegratedGradients
 
 from utils import ranking
 from utils.methods import METHODS, integrated_gradients
-from utils.model.states import States
-from utils.model.tail import make_tail
 
 SHAPE = (13, 4, 16, 3)
 
@@ -129,17 +128,7 @@ def test_the_cached_tail_gives_what_the_whole_network_gives_when_run_again(make_
     a = kept["at"].detach()
     expected = (a * total).mean(dim=0)
 
-    ffn = {
-        "w_bef": layer.mlp.fc1.weight, "b_bef": layer.mlp.fc1.bias,
-        "w_aft": layer.mlp.fc2.weight, "b_aft": layer.mlp.fc2.bias,
-        "ln_weight": layer.layernorm_after.weight, "ln_bias": layer.layernorm_after.bias,
-        "final_ln_weight": model.vit.layernorm.weight,
-        "final_ln_bias": model.vit.layernorm.bias,
-        "head_weight": model.classifier.weight, "head_bias": model.classifier.bias,
-    }  # fmt: skip
-    weights = {name: values.detach().float().numpy() for name, values in ffn.items()}
-    tail = make_tail(weights, model.config.to_dict())
-    h = kept["h"].detach().float().numpy()
-    states = States(h, a.float().numpy(), h, h, labels.numpy())
+    layer.mlp.fc2._forward_pre_hooks.clear()
+    tail, states = vit_tails.tail_and_states(model, pixels, labels)
     found = integrated_gradients.integrated_gradients(tail, states, np.arange(3), 5)
     assert references.relative_error(found.score, expected) < 1e-5

@@ -138,6 +138,42 @@ def integrated_gradients(net, h, labels, points):
     return ig.mean(axis=0), np.abs(ig.sum(axis=1) - change.numpy())
 
 
+# Setting one neuron to a value
+
+
+def cross_entropy(net, h, a, labels):
+    """Loss of each sample with the neurons `a`, (S,)."""
+    logits = net.logits(h + net.o(a))
+    return torch.logsumexp(logits, dim=1) - logits[range(len(labels)), labels]
+
+
+def mean_loss_with(net, h, labels, j, value):
+    """Mean loss where neuron j has `value` in every sample, the others as they are."""
+    a = net.a(h).clone()
+    a[:, j] = value
+    return float(cross_entropy(net, h, a, labels).mean())
+
+
+def zero_out(net, h, labels):
+    """docs/definitions.md 13.4, neuron by neuron, (m,)."""
+    base = float(cross_entropy(net, h, net.a(h), labels).mean())
+    m = len(net.weights["b_bef"])
+    return [abs(mean_loss_with(net, h, labels, j, 0.0) - base) for j in range(m)]
+
+
+def care(net, h, labels, everyone, count=8):
+    """docs/definitions.md 13.4, neuron by neuron and value by value, (m,); everyone: h of all."""
+    found = []
+    for j, column in enumerate(net.a(everyone).T.tolist()):
+        step = (max(column) - min(column)) / count
+        effects = [
+            mean_loss_with(net, h, labels, j, min(column) + (k + 0.5) * step) for k in range(count)
+        ]
+        mean = sum(effects) / count
+        found.append(sum(abs(effect - mean) for effect in effects) / count)
+    return found
+
+
 # Variance of neurons
 
 

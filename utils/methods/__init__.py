@@ -9,6 +9,7 @@ from utils.methods import (
     arachne,
     baselines,
     integrated_gradients,
+    interventions,
     mean_difference,
     pruning,
     spectrum,
@@ -65,6 +66,12 @@ METHODS: dict[tuple[str, str], Method] = {
         5,
         baselines.score_act_variance,
         (*COMMON, variance, baselines),
+    ),
+    ("neuron", "zero_out"): Method(
+        "neuron", 5, interventions.score_zero_out, (*COMMON, gradients, interventions)
+    ),
+    ("neuron", "care"): Method(
+        "neuron", 5, interventions.score_care, (*COMMON, gradients, interventions)
     ),
     ("neuron", "vdiff"): Method("neuron", 6, variance.score_neuron_vdiff, (*COMMON, variance)),
     ("neuron", "vdiff+mean_act"): Method(

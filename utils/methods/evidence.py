@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.methods import arachne, pruning, spectrum, variance
+from utils.methods import arachne, interventions, pruning, spectrum, variance
 from utils.model import gradients
 from utils.model.states import States
 from utils.model.tail import Tail
@@ -75,6 +75,11 @@ class Evidence:
             "fisher",
             lambda: pruning.fisher(self.tail, self.states, self.neg),
         )
+
+    @property
+    def range_of_a(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest value of each intermediate neuron over all samples, each (m,)."""
+        return self._once(self.fold_memo, "range", lambda: interventions.value_range(self.states.a))
 
     def _of(self, which: str, what: Any, make: Callable[[np.ndarray], Any]) -> Any:
         """`make(samples)` of "neg" or "pos"; settings with the same pos share the latter."""
