@@ -138,6 +138,23 @@ def integrated_gradients(net, h, labels, points):
     return ig.mean(axis=0), np.abs(ig.sum(axis=1) - change.numpy())
 
 
+def gradient_times_activation(net, h, labels):
+    """docs/definitions.md 13.3 by autograd, (m,)."""
+    a = net.a(h).detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(cross_entropy(net, h, a, labels).sum(), a)
+    return (a * gradient).detach().mean(dim=0).abs().numpy()
+
+
+def expected_gradients(net, h, labels, base, points):
+    """docs/definitions.md 13.5 with one baseline a sample: signed (I, m); base: (I, m)."""
+    step = net.a(h).detach() - base
+    gradient = torch.zeros_like(step)
+    for t in range(1, points + 1):
+        at = (base + (t - 0.5) / points * step).requires_grad_(True)
+        gradient += torch.autograd.grad(net.probability(h, at, labels).sum(), at)[0]
+    return (step * gradient / points).numpy()
+
+
 # Setting one neuron to a value
 
 

@@ -8,6 +8,8 @@ from utils import ranking
 from utils.methods import (
     arachne,
     baselines,
+    expected_gradients,
+    gradient_activation,
     integrated_gradients,
     interventions,
     mean_difference,
@@ -28,9 +30,22 @@ METHODS: dict[tuple[str, str], Method] = {
         "neuron",
         4,
         integrated_gradients.score_ig,
-        (*COMMON, integrated_gradients),
+        (*COMMON, gradients, integrated_gradients),
         per_setting=False,
         constants=("IG_POINTS",),
+    ),
+    ("neuron", "grad_act"): Method(
+        "neuron",
+        4,
+        gradient_activation.score_grad_act,
+        (*COMMON, gradients, gradient_activation),
+    ),
+    ("neuron", "expected_gradients"): Method(
+        "neuron",
+        4,
+        expected_gradients.score_expected_gradients,
+        (*COMMON, gradients, integrated_gradients, expected_gradients),
+        constants=("IG_POINTS", "SEED"),
     ),
     ("weight", "bl"): Method(
         "weight", 5, arachne.score_bl, (*COMMON, gradients, arachne), constants=("SEED",)

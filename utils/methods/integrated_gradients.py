@@ -46,27 +46,37 @@ def integrated_gradients(
     total = torch.zeros(tail.m, dtype=torch.float32, device=tail.device)
     gaps = []
     for h, a, labels in sample_blocks(states, samples, "hal", tail.device, block):
-        ig, gap = by_rows(partial(_along_the_path, tail, points), h, a, labels)
+        ig, gap = by_rows(partial(_from_zero, tail, points), h, a, labels)
         total += ig.sum(dim=0)
         gaps.append(gap.cpu().numpy())
     return IntegratedGradients(score=(total / len(samples)).cpu().numpy(), gap=np.concatenate(gaps))
 
 
-def _along_the_path(
+def _from_zero(
     tail: Tail, points: int, h: torch.Tensor, a: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each sample's integrated gradients (b, m) and completeness gap (b,)."""
-    start = h + tail.b_aft  # y at a = 0, (b, d)
-    path = a @ tail.w_aft.T  # (b, d)
+    shares = [t / points for t in range(1, points + 1)]
+    return along_the_path(tail, shares, h + tail.b_aft, a, labels)
+
+
+def along_the_path(
+    tail: Tail, shares: list[float], start: torch.Tensor, step: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each sample's integrated gradients (b, m) and completeness gap (b,).
+
+    start : (b, d), y where the path begins. step : (b, m), what the path adds to a.
+    shares : the points of the path, from 0 to 1.
+    """
+    path = step @ tail.w_aft.T  # (b, d)
     grad_y = torch.zeros_like(path)
-    for t in range(1, points + 1):
-        grad_y += gradient_at_output(tail, start + (t / points) * path, labels, "probability")
-    ig = (grad_y @ tail.w_aft).mul_(a).div_(points)
+    for share in shares:
+        grad_y += gradient_at_output(tail, start + share * path, labels, "probability")
+    found = (grad_y @ tail.w_aft).mul_(step).div_(len(shares))
     ends = [
         tail.logits_of_output(y).softmax(dim=1).gather(1, labels[:, None])[:, 0]
         for y in (start, start + path)
     ]
-    return ig, (ig.sum(dim=1) - (ends[1] - ends[0])).abs()
+    return found, (found.sum(dim=1) - (ends[1] - ends[0])).abs()
 
 
 def score_ig(evidence: "Evidence") -> Scores:
