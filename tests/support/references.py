@@ -191,6 +191,18 @@ def care(net, h, labels, everyone, count=8):
     return found
 
 
+def learn_mask(net, neg, pos, steps):
+    """s of docs/definitions.md 13.6 by torch's Adam and autograd, (m,); sets are (h, labels)."""
+    s = torch.ones(len(net.weights["b_bef"]), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([s], lr=0.01)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        losses = [cross_entropy(net, h, net.a(h) * s, labels).mean() for h, labels in (neg, pos)]
+        (sum(losses) + (s - 1).abs().mean()).backward()
+        optimizer.step()
+    return s.detach().numpy()
+
+
 # Variance of neurons
 
 

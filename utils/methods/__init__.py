@@ -12,6 +12,7 @@ from utils.methods import (
     gradient_activation,
     integrated_gradients,
     interventions,
+    mask,
     mean_difference,
     pruning,
     spectrum,
@@ -87,6 +88,13 @@ METHODS: dict[tuple[str, str], Method] = {
     ),
     ("neuron", "care"): Method(
         "neuron", 5, interventions.score_care, (*COMMON, gradients, interventions)
+    ),
+    ("neuron", "mask"): Method(
+        "neuron",
+        5,
+        mask.score_mask,
+        (*COMMON, gradients, arachne, mask),
+        constants=("SEED",),
     ),
     ("neuron", "vdiff"): Method("neuron", 6, variance.score_neuron_vdiff, (*COMMON, variance)),
     ("neuron", "vdiff+mean_act"): Method(
