@@ -26,6 +26,14 @@ M2_STEP = None
 # Neuron budget n; None means d // 8 (ViT-Base: 96). The weight budget is 8 n^2.
 NEURON_BUDGET = None
 
+# The methods of steps 4 to 7: "all", or names of README.md's table, like ("ig", "weight/vdiff");
+# a name without its level is the method at both. What is not named is in no table.
+METHODS_TO_RUN = "all"
+
+# Whether `mask` runs under every setting, and not only under `all`: 200 passes over the setting's
+# samples, at ViT-Base size half a minute for 1,500 failures on two cores.
+MASK_IN_EVERY_SETTING = False
+
 # Points of the right Riemann sum of integrated gradients (Dai et al. 2022 use 20).
 IG_POINTS = 20
 

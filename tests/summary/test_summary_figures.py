@@ -78,6 +78,19 @@ def test_a_method_of_ours_looks_the_same_in_every_run():
                 assert (lines[key].color, lines[key].marker, lines[key].dash) == shared.LINES[i]
 
 
+@pytest.mark.parametrize("level", [WEIGHT, LIFTED])
+def test_more_methods_than_lines_leave_the_lowest_grey(monkeypatch, level):
+    at = comparison.NEURON if level == LIFTED else level
+    ours = {(at, f"m{i}"): None for i in range(shared.MOST_LINES + 5)}
+    monkeypatch.setattr(shared, "METHODS", ours)
+    ranked = [(level, name) for _, name in ours][::-1]
+    lines = shared.assign_lines(ranked)
+    bright = [key for key in ranked if lines[key].highlighted]
+    assert bright == ranked[: shared.MOST_LINES]
+    styles = {(lines[key].color, lines[key].marker, lines[key].dash) for key in bright}
+    assert len(styles) == len(bright)
+
+
 def test_a_users_method_is_never_grey():
     ours = [key for key in METHODS if key[0] == WEIGHT]
     mine = [(WEIGHT, f"mine{i}") for i in range(9)]

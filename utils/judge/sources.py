@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from utils.errors import UserError
 from utils.judge import comparison, details
 from utils.judge.comparison import LIFTED, NEURON, WEIGHT, FoldTruth
 from utils.methods import METHODS
+from utils.methods.chosen import chosen_methods, stands_under
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.ledger import Ledger
@@ -77,11 +79,16 @@ class Source:
         return [(path, self.step) for path in paths]
 
 
-def built_in_sources(paths: FoldPaths, settings: list[str], ns: list[int]) -> Iterator[Source]:
-    """Every file of our own methods, in the order of settings and of the dictionary."""
+def built_in_sources(
+    paths: FoldPaths, settings: list[str], ns: list[int], constants: dict[str, Any]
+) -> Iterator[Source]:
+    """Every file of the methods of ours that run, in the order of settings and of the dictionary.
+
+    Files of a method that METHODS_TO_RUN leaves out may be there: they are nobody's.
+    """
     for setting in settings:
-        for (level, name), method in METHODS.items():
-            if not (method.per_setting or setting == ALL):
+        for (level, name), method in chosen_methods(METHODS, constants).items():
+            if not stands_under(method, setting, constants):
                 continue
             yield Source(
                 setting, level, name, paths.score(setting, level, name),
@@ -133,12 +140,21 @@ def require_own_name(source: Source) -> None:
 
 
 def require_references(job: Job) -> None:
-    """Refuse a name in REFERENCES that no method has, ours or a user's in any fold of the call."""
+    """Refuse a name in REFERENCES that no method has, ours or a user's in any fold of the call,
+    and a method of ours that METHODS_TO_RUN leaves out."""
     folds = [replace(job.paths, fold=fold) for fold in job.args.fold]
     files = [comparison.user_method(path) for paths in folds for path in paths.every_score()]
-    known = {RANDOM, *(name for _, name in METHODS), *(found[1] for found in files if found)}
+    users = {key[1] for key in files if key and key not in METHODS}
+    run = {name for _, name in chosen_methods(METHODS, job.constants)}
+    idle = {name for _, name in METHODS} - run - users
+    known = {RANDOM, *run, *users}
     for reference in job.constants["REFERENCES"]:
         name = re.sub(r" \(n=\d+\)$", "", reference)  # of scores that depend on n
+        if name in idle:
+            raise UserError(
+                f"REFERENCES in utils/constants.py names {reference!r}, which METHODS_TO_RUN "
+                "leaves out; name it there, or take it out of REFERENCES"
+            )
         if name not in {*known, *RESERVED}:
             raise UserError(
                 f"REFERENCES in utils/constants.py names {reference!r}, which is no method here"

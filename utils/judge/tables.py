@@ -56,7 +56,7 @@ def find_sources(job: Job, inputs: Inputs) -> tuple[list[str], list[Source]]:
     ns = job.budgets(inputs.d, inputs.m)
     size = ranking.n_weights(inputs.m, inputs.d)
     sources = [
-        *built_in_sources(job.paths, settings, ns),
+        *built_in_sources(job.paths, settings, ns, job.constants),
         *usable_user_sources(job, inputs.ledger, settings, inputs.m, size),
     ]
     files = (path for source in sources for path in source.inputs)

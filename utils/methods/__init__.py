@@ -95,6 +95,7 @@ METHODS: dict[tuple[str, str], Method] = {
         mask.score_mask,
         (*COMMON, gradients, arachne, mask),
         constants=("SEED",),
+        elsewhere_if="MASK_IN_EVERY_SETTING",
     ),
     ("neuron", "vdiff"): Method("neuron", 6, variance.score_neuron_vdiff, (*COMMON, variance)),
     ("neuron", "vdiff+mean_act"): Method(

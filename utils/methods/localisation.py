@@ -3,7 +3,7 @@
 import argparse
 import logging
 from collections import Counter
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from utils import ranking
 from utils.data.settings import ALL, SETTINGS_STEP, read_samples, read_settings, setting_inputs
 from utils.methods import METHODS
+from utils.methods.chosen import chosen_methods, stands_under
 from utils.methods.evidence import Evidence
 from utils.methods.method import Method
 from utils.model.inputs import M1, Inputs, open_inputs
@@ -40,17 +41,19 @@ def main(step: int, description: str) -> NoReturn:
     )
 
 
-def methods_of(step: int, setting: str) -> dict[tuple[str, str], Method]:
-    """The methods of a step that stand under `setting`."""
+def methods_of(step: int, setting: str, constants: dict[str, Any]) -> dict[tuple[str, str], Method]:
+    """The methods of a step that run and stand under `setting`."""
     return {
         key: method
-        for key, method in METHODS.items()
-        if method.step == step and (method.per_setting or setting == ALL)
+        for key, method in chosen_methods(METHODS, constants).items()
+        if method.step == step and stands_under(method, setting, constants)
     }
 
 
 def require_caches(job: Job) -> Inputs:
-    """Refuse a fold whose settings or cached states are missing or out of date."""
+    """Refuse METHODS_TO_RUN that cannot be meant, and a fold whose settings or cached states are
+    missing or out of date."""
+    chosen_methods(METHODS, job.constants)
     inputs = open_inputs(job)
     for path, step in [(job.paths.settings, SETTINGS_STEP), *cache_inputs(job.paths)]:
         inputs.ledger.require(path, step)
@@ -66,7 +69,8 @@ def run_methods(job: Job) -> pd.DataFrame:
     """
     inputs = require_caches(job)
     ledger, paths = inputs.ledger, job.paths
-    settings = [s for s in read_settings(paths) if methods_of(job.step, s)]
+    methods = {s: methods_of(job.step, s, job.constants) for s in read_settings(paths)}
+    settings = [setting for setting, found in methods.items() if found]
     ns = job.budgets(inputs.d, inputs.m)
     device = pick_device(job.args.device)
     ledger.device = str(device)
@@ -84,18 +88,25 @@ def run_methods(job: Job) -> pd.DataFrame:
             evidence = Evidence(
                 tail, states, *samples, job.seed, job.constants["IG_POINTS"], fold_memo
             )
-            for (level, name), method in methods_of(job.step, setting).items():
+            for (level, name), method in methods[setting].items():
                 made = localise(job, ledger, evidence, setting, level, name, method)
                 count["whole", made] += 1
                 for n in ns:
                     count["cut", cut(job, inputs, setting, level, name, method, n)] += 1
-    ledger.close()
+    made_now = {(s, f"{level}/{name}") for s in settings for level, name in methods[s]}
+
+    def shown(row: dict[str, Any]) -> bool:
+        return (row["setting"], row["method"]) in made_now
+
+    ledger.close(shown)
+    if not settings:
+        job.log.info("METHODS_TO_RUN has no method of step %d", job.step)
     job.log.info(
         "made %d rankings and %d cut at n, kept %d and %d that are up to date%s",
         count["whole", True], count["cut", True], count["whole", False], count["cut", False],
         f"; wrote {paths.results}" if count["whole", True] + count["cut", True] else "",
     )  # fmt: skip
-    return time_table(ledger)
+    return time_table(ledger.times(shown))
 
 
 def localise(
@@ -194,16 +205,9 @@ def save_first(
     task.save_table(paths.ranking(setting, level, name, n, "csv"), table)
 
 
-def time_table(ledger: Ledger) -> pd.DataFrame:
-    """Seconds per method over all settings of this step, without and with n."""
-    rows = [
-        row
-        for task in ledger.content["tasks"].values()
-        if task["step"] == ledger.step
-        for row in task["times"]
-    ]
-    table = pd.DataFrame(rows, columns=["setting", "method", "n", "elapsed_s", "device"])
-    whole = table[table["n"].isna()]
+def time_table(times: pd.DataFrame) -> pd.DataFrame:
+    """Seconds per method over all settings of this step, from the rows of `Ledger.times`."""
+    whole = times[times["n"].isna()]
     return (
         whole.groupby("method", sort=False)["elapsed_s"]
         .agg(settings="size", seconds="sum")
@@ -225,5 +229,7 @@ def show(finished: list[tuple[Job, pd.DataFrame]]) -> None:
     if len(folds) > 1:
         seconds["mean"] = seconds.mean(axis=1)
     seconds.insert(0, "settings", finished[0][1].set_index("method")["settings"])
+    if seconds.empty:
+        return
     text = seconds.rename_axis("seconds").reset_index()
     print(text.to_string(index=False, na_rep="-", float_format="{:.3f}".format))

@@ -31,6 +31,8 @@ class Method:
     """One FL method.
 
     per_setting : False if the setting's samples do not matter; it then stands under `all` alone.
+    elsewhere_if : the name of a constant; unless that is true, a method whose samples do matter
+        stands under `all` alone too, because it takes long.
     constants : names of the constants (utils.constants) that its numbers depend on.
     with_budget : for a method whose scores, and not only their first entries,
         depend on n: (arrays of `budget_reads`, d, n) -> scores (N,).
@@ -43,6 +45,7 @@ class Method:
     function: "Callable[[Evidence], Scores]"
     code: tuple[ModuleType, ...]
     per_setting: bool = True
+    elsewhere_if: str | None = None
     constants: tuple[str, ...] = ()
     with_budget: Callable[..., np.ndarray] | None = None
     budget_reads: tuple[tuple[str, ...], ...] = ()

@@ -29,6 +29,11 @@ RULES: dict[str, Rule] = {
     "M1_STEP": or_none(whole(0)),
     "M2_STEP": or_none(whole(0)),
     "NEURON_BUDGET": or_none(whole(1)),
+    "METHODS_TO_RUN": (
+        lambda value: value in ("all", (), []) or is_list_of(value, is_text),
+        '"all", or names of different methods, like ("ig", "bl")',
+    ),
+    "MASK_IN_EVERY_SETTING": (lambda value: type(value) is bool, "True or False"),
     "IG_POINTS": whole(1),
     "MIN_SAMPLES": whole(2),
     "TOP_RANKS": whole(0),

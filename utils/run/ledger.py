@@ -244,18 +244,31 @@ class Ledger:
         self._fresh.clear()
         self._producers = None
 
-    def close(self) -> None:
-        """Write the step's times and the hash cache; to be called when a fold is finished."""
-        self._sweep()
+    def times(self, shown: Callable[[dict[str, Any]], bool] = lambda _: True) -> pd.DataFrame:
+        """The step's timed things, one a row, in the columns TIME_COLUMNS.
+
+        shown : leaves out rows (by setting, method, n) of earlier runs that this one does not make.
+        """
         rows = [
             {"ds": self.paths.ds, "fold": self.paths.fold, **row}
             for task in self.content["tasks"].values()
             if task["step"] == self.step
             for row in task["times"]
+            if shown(row)
         ]
-        table = pd.DataFrame(rows, columns=TIME_COLUMNS).astype({"n": "Int64"})
-        if rows:
-            storage.save_table(self.paths.times(self.step), table)
+        return pd.DataFrame(rows, columns=TIME_COLUMNS).astype({"n": "Int64"})
+
+    def close(self, shown: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
+        """Write the step's times and the hash cache; to be called when a fold is finished.
+
+        shown : as of `times`.
+        """
+        self._sweep()
+        table, path = self.times(shown), self.paths.times(self.step)
+        if len(table):
+            storage.save_table(path, table)
+        elif path.is_file():
+            path.unlink()
         if self.paths.results.is_dir():
             self.hashes.save()
 

@@ -73,8 +73,8 @@ def ranked_methods(summary: pd.DataFrame, primary: str) -> list[tuple[str, str]]
 def assign_lines(ranked: list[tuple[str, str]]) -> dict[tuple[str, str], Line]:
     """A line style for each method; beyond MOST_LINES of a level the lowest are grey.
 
-    A method of ours looks the same in every run, whatever its rank. Others, a
-    user's above all, come first where there are too many.
+    The first MOST_LINES of ours look the same in every run, whatever their rank. A
+    user's methods come first where there are too many.
     """
     lines = {}
     for level in GROUPS:
@@ -82,10 +82,10 @@ def assign_lines(ranked: list[tuple[str, str]]) -> dict[tuple[str, str], Line]:
         present = [name for at, name in ranked if at == level and name != ORACLE]
         others = [name for name in present if name not in ours]
         shown = (others + [name for name in present if name in ours])[:MOST_LINES]
-        places = {name: ours.index(name) for name in shown if name in ours}
+        places = {name: ours.index(name) for name in shown if name in ours[:MOST_LINES]}
         free = [i for i in range(MOST_LINES) if i not in places.values()]
         free.sort(key=lambda i: i < len(ours))  # places of ours that are not shown come last
-        places |= dict(zip([name for name in others if name in shown], free, strict=False))
+        places |= dict(zip([name for name in shown if name not in places], free, strict=False))
         for name in present:
             style = LINES[places[name]] if name in places else (LIGHT, "", "-")
             lines[level, name] = Line(*style, name in places)
