@@ -102,6 +102,35 @@ class FoldPaths:
     def specificity(self) -> Path:
         return self.results / "exp-fl-5-7_specificity.csv"
 
+    @property
+    def transplants(self) -> Path:
+        """What M2's values in the first weights of each ranking do to M1."""
+        return self.results / "exp-fl-5-8_transplant.csv"
+
+    @property
+    def transplant_ends(self) -> Path:
+        """M1 itself, and M1 with both matrices of M2, on the test split."""
+        return self.results / "exp-fl-5-8_ends.csv"
+
+    def transplant(self, setting: str, level: str, method: str) -> Path:
+        """The rows of one ranking, of which the table of the fold is made."""
+        return self.setting(setting) / f"{level}_{method}_transplant.csv"
+
+    @property
+    def layers(self) -> Path:
+        """What the change of each block of the network does, put in and put back."""
+        return self.results / "exp-fl-5-8_layers.csv"
+
+    @property
+    def planted_table(self) -> Path:
+        """How well each method finds faults whose place is known."""
+        return self.results / "exp-fl-5-9_planted.csv"
+
+    def planted(self, kind: str, fault: int, what: str) -> Path:
+        """`what` is "weights" or "delta", or "rows" of the table."""
+        suffix = "csv" if what == "rows" else "npy"
+        return self.results / "planted" / f"{kind}{fault}_{what}.{suffix}"
+
     # ground_truth/
     @property
     def abs_diff(self) -> Path:
@@ -252,7 +281,9 @@ class SummaryPaths(FoldPaths):
         return {}
 
     def table(self, name: str) -> Path:
-        """`name` is "overview", "verdict", "summary", "comparisons", "times", "truths", "layer"."""
+        """`name` is "overview", "verdict", "summary", "comparisons", "times", "truths",
+        "layer", "transplant", "recovery", "blocks", "planted" or "verdicts".
+        """
         return self.results / f"{name}.csv"
 
     @property

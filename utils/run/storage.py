@@ -132,6 +132,11 @@ def _defused(value: Any) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
+def undefused(text: str) -> str:
+    """A name that `save_table` protected from spreadsheets, as it was."""
+    return text[1:] if text[:1] == "'" and text[1:2] in ("=", "+", "-", "@") else text
+
+
 def read_table(path: Path, columns: list[str], made_by: int) -> pd.DataFrame:
     """Read a CSV of ours; `columns` have to be there, `made_by` is the step that writes it."""
     try:

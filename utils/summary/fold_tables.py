@@ -23,6 +23,7 @@ from utils.methods import METHODS
 from utils.run import storage
 from utils.run.ledger import TIME_COLUMNS
 from utils.run.paths import FoldPaths
+from utils.run.storage import undefused
 from utils.truth import CHANGE, TRUTHS
 
 STEP = 7
@@ -107,10 +108,6 @@ def read(path: Path, columns: list[str]) -> pd.DataFrame:
     table = storage.read_table(path, columns, STEP)
     table["method"] = [undefused(str(name)) for name in table["method"]]
     return table
-
-
-def undefused(text: str) -> str:
-    return text[1:] if text[:1] == "'" and text[1:2] in ("=", "+", "-", "@") else text
 
 
 def read_times(paths: FoldPaths) -> pd.DataFrame:

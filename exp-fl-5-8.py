@@ -1,0 +1,38 @@
+"""Step 8: does it work? What M2's values in the first weights of each ranking do to M1."""
+
+import argparse
+
+import pandas as pd
+
+from utils.judge import transplants
+from utils.model.inputs import open_inputs
+from utils.run import cli
+
+STEP = transplants.STEP
+
+
+def work(job: cli.Job) -> pd.DataFrame:
+    inputs = open_inputs(job)
+    found = transplants.transplant_fold(job, inputs)
+    inputs.ledger.close()
+    return found
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    cli.add_budget(parser)
+
+
+def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
+    print(transplants.finding(pd.concat([found for _, found in finished])))
+
+
+if __name__ == "__main__":
+    cli.run(
+        STEP,
+        __doc__,
+        work,
+        add_options=add_options,
+        needs=("training",),
+        ready=transplants.require_ready,
+        after=show,
+    )

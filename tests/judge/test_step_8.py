@@ -1,0 +1,148 @@
+"""Step 8 on a tiny fold: which rows there are, what is kept, and what is refused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pipeline
+import pytest
+
+from utils.judge import transplant, transplants
+from utils.methods import METHODS
+
+FOLD = Path("exp-fl-5") / pipeline.NAME
+
+
+@pytest.fixture(scope="module")
+def done(stages, server, tmp_path_factory):
+    """A fold after step 8."""
+    root = tmp_path_factory.mktemp("step8") / "root"
+    shutil.copytree(stages[pipeline.SUMMARY].before, root)
+    finished = server.run(8, root)
+    assert finished.status == 0, finished.stderr
+    return root, finished
+
+
+@pytest.fixture
+def root(done, tmp_path):
+    return shutil.copytree(done[0], tmp_path / "root")
+
+
+def table_of(root):
+    return pd.read_csv(root / FOLD / "exp-fl-5-8_transplant.csv")
+
+
+def test_rows_and_columns(done):
+    root, finished = done
+    table = table_of(root)
+    assert list(table.columns) == transplant.COLUMNS
+    settings = pd.read_csv(root / FOLD / "misclf_info" / "settings.csv", encoding="utf-8-sig")
+    usable = list(settings.loc[settings["status"] == "ok", "setting"])
+    assert list(dict.fromkeys(table["setting"])) == usable
+    expected = {("weight", "change"), ("weight (from neuron)", "neuron oracle")}
+    expected |= {("weight", "random")}
+    expected |= {
+        ("weight" if level == "weight" else "weight (from neuron)", name) for level, name in METHODS
+    }
+    every = table[table["setting"] == "all"]
+    found = set(zip(every["level"], every["method"], strict=True))
+    assert expected <= found <= expected | {("weight", "repair credit")}
+    for _, rows in every.groupby(["level", "method"]):
+        assert set(rows["k_percent"]) == {*transplants.PERCENTS, 100} | {budget_percent(table)}
+        assert rows["k"].is_monotonic_increasing and rows["k"].iloc[-1] == table["k"].max()
+    other = table[table["setting"] != "all"]
+    assert set(other["k_percent"]) == {1, budget_percent(table)}
+    free = {name for (_, name), method in METHODS.items() if not method.per_setting}
+    assert not free & set(other["method"]) and {"bl", "change", "random"} <= set(other["method"])
+    assert table["k"].max() == 2 * 8 * 32
+    assert "A transplant needs M2" in finished.stdout
+
+
+def budget_percent(table):
+    (percent,) = set(table["k_percent"]) - {*transplants.PERCENTS, 100}
+    return percent
+
+
+def test_the_whole_ends_every_ranking_and_shares_follow(done):
+    table = table_of(done[0])
+    whole = table[table["k_percent"] == 100]
+    assert whole["loss"].nunique() == 1
+    ends = pd.read_csv(done[0] / FOLD / "exp-fl-5-8_ends.csv")
+    recovered = ends["loss"][0] - ends["loss"][1]
+    assert whole["loss_recovered"].to_numpy() == pytest.approx(recovered)
+    if recovered > 0:
+        assert whole["share_recovered"].to_numpy() == pytest.approx(1)
+        assert table["share_recovered"].to_numpy() == pytest.approx(
+            table["loss_recovered"].to_numpy() / recovered
+        )
+    else:
+        assert table["share_recovered"].isna().all()
+    assert table["loss_recovered"].to_numpy() == pytest.approx(ends["loss"][0] - table["loss"])
+
+
+def test_running_again_makes_nothing_and_anew_the_same_bytes(root, server):
+    before = pipeline.results(root)
+    again = server.run(8, root)
+    assert again.status == 0 and not [p for p in again.points if "transplant.csv" in p]
+    assert pipeline.results(root) == before
+    for path in (root / FOLD).rglob("*transplant.csv"):
+        path.unlink()
+    assert server.run(8, root).status == 0
+    assert pipeline.results(root) == before
+
+
+def test_a_killed_step_goes_on_and_ends_the_same(stages, done, server, tmp_path):
+    root = shutil.copytree(stages[pipeline.SUMMARY].before, tmp_path / "root")
+    writes = done[1].points
+    for at in (len(writes) // 3, len(writes) // 3):
+        assert server.run(8, root, mode="kill", at=at).status == -9
+    assert server.run(8, root).status == 0
+    assert pipeline.results(root) == pipeline.results(done[0])
+
+
+def test_a_users_method_is_transplanted_and_the_others_are_kept(root, server):
+    size = table_of(root)["k"].max()
+    scores = np.random.default_rng(0).random(size, dtype=np.float32)
+    np.save(root / FOLD / "all" / "weight_=mine_score.npy", scores)
+    finished = server.run(8, root)
+    assert finished.status == 0, finished.stderr
+    made = {p for p in finished.points if p.startswith("rename") and "_transplant.csv" in p}
+    assert len(made) == 2  # its rows, and the table
+    assert "=mine" in finished.stdout and (table_of(root)["method"] == "'=mine").sum() == 11
+
+
+def test_a_users_bad_file_is_left_out_and_the_others_go_on(root, server):
+    np.save(root / FOLD / "all" / "weight_short_score.npy", np.zeros(3, np.float32))
+    finished = server.run(8, root)
+    assert finished.status == 2 and "weight_short_score.npy has shape" in finished.stderr
+    assert "short" not in set(table_of(root)["method"])
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("all/weight_bl_ranking.npy", "exp-fl-5-5.py"),
+        ("cache_states_test/hidden_before_layernorm.npy", "exp-fl-5-3.py"),
+        ("all/neuron_oracle_ranking.npy", "exp-fl-5-7.py"),
+    ],
+)
+def test_a_missing_or_changed_file_is_refused_in_one_line(root, server, path, words):
+    (root / FOLD / "exp-fl-5-8_transplant.csv").unlink()
+    values = np.array(np.load(root / FOLD / path))
+    for change in (lambda f: np.save(f, values[::-1]), Path.unlink):
+        change(root / FOLD / path)
+        finished = server.run(8, root)
+        assert finished.status == 2
+        (line,) = finished.stderr.splitlines()
+        assert path in line and words in line
+        assert not any("_transplant.csv" in point for point in finished.points)
+
+
+def test_rankings_of_another_m1_are_refused(root, server):
+    model = pipeline.make_model(seed=5)
+    model.save_pretrained(root / f"out_vit_{pipeline.NAME}" / "checkpoint-10")
+    finished = server.run(8, root)
+    assert finished.status == 2
+    (line,) = finished.stderr.splitlines()
+    assert "M1 has changed" in line and "run exp-fl-5-" in line
