@@ -73,6 +73,13 @@ PERMUTATION_DRAWS = 9999
 # Random weight vectors of the wild cluster bootstrap, beyond 6 folds; below, all are used.
 BOOTSTRAP_DRAWS = 9999
 
+# Faults that step 9 plants in each fold, of either kind (in whole neurons, in single weights).
+PLANTED_FAULTS = 3
+
+# Images that step 8 runs through the whole model for each block of the network, on the CPU;
+# data sets with fewer use all of them, and so does a GPU.
+LAYER_SAMPLES = 256
+
 # The forward pass of M1. None: 32 images a batch on the CPU, 256 on a GPU.
 INFERENCE_BATCH_SIZE = None
 # "fp32" or "bf16"; bf16 halves the time of the forward pass on a recent GPU.

@@ -1,0 +1,24 @@
+"""Step 9: faults planted where we know it: which methods find them?"""
+
+import pandas as pd
+
+from utils.judge import planting
+from utils.model.inputs import open_inputs
+from utils.run import cli
+
+STEP = planting.STEP
+
+
+def work(job: cli.Job) -> pd.DataFrame:
+    inputs = open_inputs(job)
+    found = planting.plant_fold(job, inputs)
+    inputs.ledger.close()
+    return found
+
+
+def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
+    print(planting.finding(pd.concat([found for _, found in finished])))
+
+
+if __name__ == "__main__":
+    cli.run(STEP, __doc__, work, needs=("training",), ready=planting.require_ready, after=show)

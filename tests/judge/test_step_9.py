@@ -1,0 +1,115 @@
+"""Step 9 on a small fold: its table and files, what is kept, and the line where there is none."""
+
+import shutil
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pandas as pd
+import pipeline
+import pytest
+
+from utils.judge import planting
+from utils.methods import METHODS
+from utils.model import checkpoints
+from utils.ranking import flatten
+
+FOLD = Path("exp-fl-5") / pipeline.NAME
+# Some faults of it can be planted, and some cannot.
+SIZES = {"hidden_size": 16, "intermediate_size": 128, "samples": 120}
+
+
+@pytest.fixture(scope="module")
+def before(server, tmp_path_factory):
+    """A fold after step 3 whose test split has as many samples as the repair split."""
+    root = tmp_path_factory.mktemp("step9") / "root"
+    pipeline.make_fold(root, **SIZES)
+    folder = root / "dataset" / pipeline.NAME
+    splits = datasets.DatasetDict(dict(datasets.load_from_disk(folder)))
+    splits["test"] = splits["repair"]
+    splits.save_to_disk(root / "other")
+    shutil.rmtree(folder)
+    (root / "other").rename(folder)
+    for step in (1, 2, 3):
+        assert server.run(step, root).status == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def done(before, server, tmp_path_factory):
+    root = shutil.copytree(before, tmp_path_factory.mktemp("done") / "root")
+    finished = server.run(9, root)
+    assert finished.status == 0, finished.stderr
+    return root, finished
+
+
+def table_of(root):
+    return pd.read_csv(root / FOLD / "exp-fl-5-9_planted.csv")
+
+
+def test_rows_and_files(done):
+    root, finished = done
+    table = table_of(root)
+    assert list(table.columns) == planting.COLUMNS
+    assert set(table["kind"]) == {"neurons", "weights"}
+    w_m1 = flatten(*checkpoints.read_ffn(root / f"out_vit_{pipeline.NAME}" / "checkpoint-10"))
+    for (kind, number), rows in table.groupby(["kind", "fault"]):
+        assert list(rows["method"]) == [name for _, name in METHODS]
+        weights = np.load(root / FOLD / "planted" / f"{kind}{number}_weights.npy")
+        delta = np.load(root / FOLD / "planted" / f"{kind}{number}_delta.npy")
+        assert (weights.dtype, delta.dtype) == (np.int32, np.float32)
+        assert len(weights) == len(delta) == rows["n_weights"].iloc[0]
+        assert (np.diff(weights) > 0).all() and np.abs(delta).max() > 0
+        assert np.abs(w_m1[weights] + delta).max() <= np.abs(w_m1).max()
+        assert (rows[["n_neg", "n_pos"]] >= 2).all(axis=None)
+        found = rows["precision@R"] * len(w_m1) / len(weights)
+        assert rows["lift@R"].to_numpy() == pytest.approx(found.to_numpy())
+    assert "lift@R of the planted weights" in finished.stdout
+
+
+def test_a_fault_that_cannot_be_planted_has_one_line_and_no_rows(done, server):
+    root, finished = done
+    lines = [line for line in finished.stdout.splitlines() if "fault" in line and "no " in line]
+    assert any("600 steps take" in line for line in lines)
+    assert any("are right still; 2 of each are needed" in line for line in lines)
+    planted = table_of(root).groupby(["kind", "fault"]).ngroups
+    assert planted + len(lines) == 6
+    again = server.run(9, root)
+    assert all(line in again.stdout for line in lines)
+
+
+def test_running_again_makes_nothing_and_anew_the_same_bytes(done, server, tmp_path):
+    root = shutil.copytree(done[0], tmp_path / "root")
+    known = pipeline.results(root)
+    again = server.run(9, root)
+    assert again.status == 0 and not [p for p in again.points if "planted" in p]
+    shutil.rmtree(root / FOLD / "planted")
+    assert server.run(9, root).status == 0
+    assert pipeline.results(root) == known
+
+
+def test_a_killed_step_goes_on_and_ends_the_same(before, done, server, tmp_path):
+    root = shutil.copytree(before, tmp_path / "root")
+    for _ in range(2):
+        assert server.run(9, root, mode="kill", at=len(done[1].points) // 3).status == -9
+    assert server.run(9, root).status == 0
+    assert pipeline.results(root) == pipeline.results(done[0])
+
+
+def test_more_faults_keep_the_ones_there_are(done, server, tmp_path):
+    root = shutil.copytree(done[0], tmp_path / "root")
+    finished = server.run(9, root, constants={"PLANTED_FAULTS": 4})
+    assert finished.status == 0
+    made = {p for p in finished.points if p.startswith("rename") and "_rows.csv" in p}
+    assert {name.split("/")[-1] for name in made} == {"neurons3_rows.csv", "weights3_rows.csv"}
+
+
+def test_no_states_of_the_test_split_is_one_line(done, server, tmp_path):
+    root = shutil.copytree(done[0], tmp_path / "root")
+    shutil.rmtree(root / FOLD / "cache_states_test")
+    finished = server.run(9, root)
+    assert finished.status == 2
+    (line,) = finished.stderr.splitlines()
+    assert "cache_states_test" in line and "run exp-fl-5-3.py" in line
+    finished = server.run(9, root, constants={"TRUTHS": ("change",)})
+    assert finished.status == 2 and "add it to TRUTHS" in finished.stderr
