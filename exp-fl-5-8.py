@@ -4,9 +4,10 @@ import argparse
 
 import pandas as pd
 
-from utils.judge import transplants
+from utils.judge import layered, transplants
 from utils.model.inputs import open_inputs
 from utils.run import cli
+from utils.summary import effects
 
 STEP = transplants.STEP
 
@@ -14,16 +15,19 @@ STEP = transplants.STEP
 def work(job: cli.Job) -> pd.DataFrame:
     inputs = open_inputs(job)
     found = transplants.transplant_fold(job, inputs)
+    layered.swap_blocks(job, inputs)
     inputs.ledger.close()
     return found
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     cli.add_budget(parser)
+    cli.add_device(parser)
 
 
 def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
     print(transplants.finding(pd.concat([found for _, found in finished])))
+    print(effects.summarise([job for job, _ in finished]))
 
 
 if __name__ == "__main__":

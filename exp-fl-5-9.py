@@ -5,6 +5,7 @@ import pandas as pd
 from utils.judge import planting
 from utils.model.inputs import open_inputs
 from utils.run import cli
+from utils.summary import effects
 
 STEP = planting.STEP
 
@@ -18,6 +19,7 @@ def work(job: cli.Job) -> pd.DataFrame:
 
 def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
     print(planting.finding(pd.concat([found for _, found in finished])))
+    print(effects.summarise([job for job, _ in finished]))
 
 
 if __name__ == "__main__":

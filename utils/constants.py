@@ -76,8 +76,8 @@ BOOTSTRAP_DRAWS = 9999
 # Faults that step 9 plants in each fold, of either kind (in whole neurons, in single weights).
 PLANTED_FAULTS = 3
 
-# Images that step 8 runs through the whole model for each block of the network, on the CPU;
-# data sets with fewer use all of them, and so does a GPU.
+# Test images that step 8 runs through the whole model for each block of the network; all of
+# them on a GPU and for models trained from scratch; 0 leaves the blocks out.
 LAYER_SAMPLES = 256
 
 # The forward pass of M1. None: 32 images a batch on the CPU, 256 on a GPU.

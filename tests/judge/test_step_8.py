@@ -8,7 +8,7 @@ import pandas as pd
 import pipeline
 import pytest
 
-from utils.judge import transplant, transplants
+from utils.judge import layers, transplant, transplants
 from utils.methods import METHODS
 
 FOLD = Path("exp-fl-5") / pipeline.NAME
@@ -79,6 +79,17 @@ def test_the_whole_ends_every_ranking_and_shares_follow(done):
     else:
         assert table["share_recovered"].isna().all()
     assert table["loss_recovered"].to_numpy() == pytest.approx(ends["loss"][0] - table["loss"])
+
+
+def test_layers_are_put_in_and_put_back(done, stages, server, tmp_path):
+    table = pd.read_csv(done[0] / FOLD / "exp-fl-5-8_layers.csv")
+    assert list(table.columns) == layers.COLUMNS and len(table) == 2 * 6
+    assert set(table["direction"]) == {"into_m1", "back_to_m1"}
+    assert set(table["samples"]) == {5}  # digits: every image of the test split
+    assert list(table["layer"].dropna()) == 2 * [0, 0, 1, 1]
+    root = shutil.copytree(stages[pipeline.SUMMARY].before, tmp_path / "root")
+    assert server.run(8, root, constants={"LAYER_SAMPLES": 0}).status == 0
+    assert not list((root / FOLD).glob("*layers*"))
 
 
 def test_running_again_makes_nothing_and_anew_the_same_bytes(root, server):

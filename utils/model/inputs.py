@@ -16,7 +16,7 @@ from utils.run.cli import Job
 from utils.run.ledger import Ledger
 
 M1_FFN, M2_FFN = "FFN of M1", "FFN of M2"
-M1 = "checkpoint M1"
+M1, M2 = "checkpoint M1", "checkpoint M2"
 OPTIMIZER = "optimizer state of M1"
 REPAIR, TEST = "repair split", "test split"
 SPLITS = {REPAIR: "repair", TEST: "test"}
@@ -65,12 +65,13 @@ def open_inputs(job: Job) -> Inputs:
             M1_FFN: lambda hashes: checkpoints.hash_ffn(pair.m1, hashes),
             M2_FFN: lambda hashes: checkpoints.hash_ffn(pair.m2, hashes),
             M1: lambda hashes: checkpoints.hash_checkpoint(pair.m1, hashes),
+            M2: lambda hashes: checkpoints.hash_checkpoint(pair.m2, hashes),
             **{name: partial(hash_split, split=split) for name, split in SPLITS.items()},
             OPTIMIZER: lambda hashes: hash_optimizer(pair.m1, hashes),
             **{replay_ffn(r): partial(_hash_ffn, folder) for r, folder in replayed.items()},
         },
         job.args.force,
-        {M1: pair.m1.name, M1_FFN: pair.m1.name, M2_FFN: pair.m2.name},
+        {M1: pair.m1.name, M2: pair.m2.name, M1_FFN: pair.m1.name, M2_FFN: pair.m2.name},
     )
     config = checkpoints.read_config(pair.m1)
     return Inputs(pair, config["hidden_size"], config["intermediate_size"], ledger, replayed)

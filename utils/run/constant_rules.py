@@ -61,7 +61,7 @@ RULES: dict[str, Rule] = {
     "PERMUTATION_DRAWS": whole(1),
     "BOOTSTRAP_DRAWS": whole(1),
     "PLANTED_FAULTS": whole(1),
-    "LAYER_SAMPLES": whole(1),
+    "LAYER_SAMPLES": whole(0),
     "INFERENCE_BATCH_SIZE": or_none(whole(1)),
     "INFERENCE_PRECISION": (lambda value: value in ("fp32", "bf16"), '"fp32" or "bf16"'),
     "PREPROCESSING_WORKERS": or_none(whole(0)),

@@ -121,6 +121,10 @@ class FoldPaths:
         """What the change of each block of the network does, put in and put back."""
         return self.results / "exp-fl-5-8_layers.csv"
 
+    def layers_of(self, direction: str) -> Path:
+        """The rows of one direction, of which the table of layers is made."""
+        return self.results / f"exp-fl-5-8_layers_{direction}.csv"
+
     @property
     def planted_table(self) -> Path:
         """How well each method finds faults whose place is known."""
@@ -282,7 +286,8 @@ class SummaryPaths(FoldPaths):
 
     def table(self, name: str) -> Path:
         """`name` is "overview", "verdict", "summary", "comparisons", "times", "truths",
-        "layer", "transplant", "recovery", "blocks", "planted" or "verdicts".
+        "layer" of step 7, "transplant", "recovery", "planted", "verdicts" or
+        "verdicts_agreement" of steps 8 and 9.
         """
         return self.results / f"{name}.csv"
 
@@ -290,6 +295,11 @@ class SummaryPaths(FoldPaths):
     def notes(self) -> Path:
         """What the numbers can and cannot carry, in words."""
         return self.results / "notes.txt"
+
+    @property
+    def effect_notes(self) -> Path:
+        """What steps 8 and 9 found, in words, and what each of their figures shows."""
+        return self.results / "effects.txt"
 
     @property
     def workbook(self) -> Path:
