@@ -17,8 +17,7 @@ LIFT = "lift@1%"
 CAPTIONS = {
     "loss_against_k": "Loss on the test split that M1 recovers with M2's values in the first K% "
     "of the weights, setting 'all', mean over folds. Black: rankings that know M2, and random "
-    "ones. A transplant needs M2 and repairs nothing. Bands reach from the lowest to the highest "
-    "fold. ",
+    "ones. A transplant needs M2 and repairs nothing.",
     "repaired_and_broken": "Test samples that M1 gets right with M2's values in the first 1% of "
     "the weights and got wrong before (blue), and the other way round (red), mean over folds. "
     + LIFTED_STAR,
@@ -103,11 +102,12 @@ def draw(
     verdicts: pd.DataFrame,
 ) -> list[str]:
     """Every figure that has something to show, at both widths; their names."""
+    shown = {truth: both[truth] for truth in (CHANGE, REPAIR) if truth in both}
     makers = {
         "loss_against_k": (len(moved), lambda w: figures.loss_against_k(moved, w)),
         "repaired_and_broken": (len(moved), lambda w: figures.repaired_and_broken(moved, w)),
         "blocks": (len(swapped), lambda w: figures.blocks(swapped, w)),
-        "lift_and_recovery": (len(both), lambda w: figures.lift_and_recovery(both, w)),
+        "lift_and_recovery": (len(shown), lambda w: figures.lift_and_recovery(shown, w)),
         "planted": (len(planted), lambda w: figures.planted_lifts(planted, w)),
         "verdicts": (
             len(recovery.verdict_names(verdicts)) > 1,

@@ -131,6 +131,8 @@ def verdicts_table(
         found[TRANSPLANT] = mean_of(rows, "loss_recovered")
     if len(planted):
         found[PLANTED] = mean_of(planted, "lift@R")
+    if not found:
+        return pd.DataFrame(columns=KEYS)
     table = pd.DataFrame(found).rename_axis(KEYS)
     places = table.rank(ascending=False).add_prefix("place ")
     table = pd.concat([table, places], axis=1).reset_index()

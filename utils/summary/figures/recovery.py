@@ -44,7 +44,7 @@ def loss_against_k(transplants: pd.DataFrame, width: str) -> Figure:
             for (at, method), line in lines.items():
                 if at == level:
                     x, values = fold_grid(rows_of(rows, at, method), "loss_recovered")
-                    draw_band(axes, x, values, line)
+                    draw_band(axes, x, values.mean(axis=0, keepdims=True), line)
             extra = {}
             for at, method in keys:
                 if method in DASHES:
@@ -56,7 +56,7 @@ def loss_against_k(transplants: pd.DataFrame, width: str) -> Figure:
             axes.axhline(0, color=GREY, linewidth=0.6)
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.minorticks_off()
             axes.set_xlabel("K, % of the weights", fontsize=7.5)
             axes.set_title(GROUPS[level], fontsize=7)
             axes.tick_params(labelsize=SMALL[width])
@@ -200,6 +200,8 @@ def verdict_places(verdicts: pd.DataFrame, width: str) -> Figure:
         axes.set_xlim(-room, len(names) - 1 + room)
         axes.invert_yaxis()
         axes.set_xticks(columns, names, fontsize=SMALL[width])
+        if width == "1col":
+            axes.tick_params(axis="x", labelrotation=30)
         axes.set_yticks([])
         axes.xaxis.tick_top()
         axes.tick_params(length=0)

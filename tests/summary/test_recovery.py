@@ -1,0 +1,162 @@
+"""Transplants and planted faults across folds: areas, means, correlations and places by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from utils.judge import planting, transplant
+from utils.run.paths import FoldPaths, SummaryPaths
+from utils.summary import effect_files, recovery
+
+KS = [0.01, 1, 100]
+METHODS = [("weight", "good"), ("weight (from neuron)", "fair"), ("weight", "bad")]
+
+
+def transplants_of(folds=(0, 1, 2), settings=("all", "tgt_top1")):
+    """Loss recovered at 1%: good 3, fair 2, bad 1, plus the fold and the setting's place."""
+    rows = []
+    for fold in folds:
+        for i, setting in enumerate(settings):
+            for place, (level, method) in enumerate([*METHODS, ("weight", "random")]):
+                for k in KS if setting == "all" else [1]:
+                    value = {0.01: 0.0, 1: 3 - place + fold + i, 100: 10.0}[k]
+                    rows.append(
+                        {"fold": fold, "setting": setting, "level": level, "method": method,
+                         "k_percent": k, "loss_recovered": value, "share_recovered": value / 10,
+                         "repaired": 1, "broken": 0}
+                    )  # fmt: skip
+    return pd.DataFrame(rows).reindex(columns=transplant.COLUMNS)
+
+
+def lifts_of(order):
+    return pd.DataFrame([
+        {"fold": fold, "setting": setting, "level": level, "method": method, "lift": lift}
+        for fold in (0, 1, 2)
+        for setting in ("all", "tgt_top1")
+        for (level, method), lift in zip(METHODS, order, strict=True)
+    ])  # fmt: skip
+
+
+def planted_of(values, faults=2):
+    return pd.DataFrame([
+        {"fold": fold, "kind": kind, "fault": fault, "level": level, "method": method,
+         "lift@R": value + fault, "ap/random": 1, "first_hit": 1}
+        for fold in (0, 1, 2) for kind in ("neurons", "weights") for fault in range(faults)
+        for (level, method), value in zip(METHODS, values, strict=True)
+    ]).reindex(columns=planting.COLUMNS)  # fmt: skip
+
+
+def test_area_is_the_mean_over_log_k():
+    k = np.array([0.01, 1, 100])
+    assert recovery.area(k, np.array([2.0, 2.0, 2.0])) == pytest.approx(2)
+    assert recovery.area(k, np.array([0.0, 1.0, 2.0])) == pytest.approx(1)
+    assert recovery.area(np.array([1, 10, 1000]), np.array([0.0, 3.0, 0.0])) == pytest.approx(1.5)
+
+
+def test_transplant_table_averages_settings_inside_folds():
+    table = recovery.transplant_table(transplants_of(), 5).set_index(["method", "metric"])
+    at_one = table.loc[("good", "loss_recovered")]
+    assert at_one["mean"] == pytest.approx(3 + 1 + 0.5) and at_one["fold2"] == 5.5
+    assert at_one["n_folds"] == 3 and at_one["corrected_low"] < at_one["low"] < at_one["mean"]
+    # 0 to 3 + fold, then to 10, each over half of the log axis
+    assert table.loc[("good", "area")]["fold0"] == pytest.approx((1.5 + 6.5) / 2)
+
+
+def test_being_right_predicts_repair_or_its_opposite():
+    both = {
+        "repair": recovery.joined(lifts_of([9, 5, 1]), transplants_of()),
+        "change": recovery.joined(lifts_of([1, 5, 9]), transplants_of()),
+    }
+    assert len(both["repair"]) == 3 * 2 * 3 and "random" not in set(both["repair"]["method"])
+    table = recovery.recovery_table(both, 5).set_index("truth")
+    # in two settings that differ by one: 3 2 1 and 4 3 2 against 9 5 1 and 9 5 1
+    brute = []
+    x, y = [9, 5, 1, 9, 5, 1], [3, 2, 1, 4, 3, 2]
+    for i in range(6):
+        brute += [np.sign(x[i] - x[j]) * np.sign(y[i] - y[j]) for j in range(i)]
+    ties = [sum(v[i] == v[j] for i in range(6) for j in range(i)) for v in (x, y)]
+    expected = sum(brute) / np.sqrt((15 - ties[0]) * (15 - ties[1]))
+    assert table.loc["repair", "mean"] == pytest.approx(expected)
+    assert table.loc["change", "mean"] == pytest.approx(-expected)
+
+
+def test_planted_table_keeps_kinds_apart():
+    faults = planted_of([5, 3, 1])
+    faults.loc[faults["kind"] == "weights", "lift@R"] *= 2
+    table = recovery.planted_table(faults, 5).set_index(["kind", "method", "metric"])
+    assert table.loc[("neurons", "good", "lift@R"), "mean"] == 5.5
+    assert table.loc[("weights", "good", "lift@R"), "mean"] == 11
+    assert table.loc[("neurons", "bad", "lift@R"), "n_settings"] == 2  # faults
+
+
+def test_verdicts_side_by_side_and_how_far_they_agree():
+    table = recovery.verdicts_table(
+        {"change": lifts_of([1, 2, 3]), "repair": lifts_of([3, 2, 1])},
+        transplants_of(), planted_of([2, 3, 1]),
+    )  # fmt: skip
+    assert recovery.verdict_names(table) == ["change", "repair", "transplant", "planted"]
+    assert list(table["method"]) == ["bad", "fair", "good"]
+    assert list(table["place transplant"]) == [3, 2, 1] and list(table["place planted"]) == [
+        3,
+        1,
+        2,
+    ]
+    agreement = recovery.verdict_agreement(table).set_index(["verdict_a", "verdict_b"])
+    assert agreement.loc[("change", "repair"), "kendall_tau"] == -1
+    assert agreement.loc[("repair", "transplant"), "kendall_tau"] == 1
+    assert agreement.loc[("repair", "planted"), "kendall_tau"] == pytest.approx(1 / 3)
+    said = recovery.sentences(
+        pd.DataFrame({"truth": ["repair"], "mean": [0.5]}),
+        recovery.planted_table(planted_of([2, 3, 1]), 5), agreement.reset_index(),
+    )  # fmt: skip
+    assert "loss recovered at 1%, over methods and settings: 0.50" in said[0]
+    assert said[1].startswith("Planted in neurons, found best by lift@R: fair 3.5, good 2.5")
+
+
+def test_what_no_fold_has_is_left_out(tmp_path):
+    fold, paths = FoldPaths(tmp_path, "digits", 0), SummaryPaths(tmp_path, "digits")
+
+    class Task:
+        def save_table(self, path, table):
+            saved[path.name] = table
+
+        def save_bytes(self, path, content):
+            saved[path.name] = content
+
+    for with_faults in (False, True):
+        saved = {}
+        if with_faults:
+            fold.results.mkdir(parents=True)
+            faults = planted_of([5, 3, 1])
+            faults[faults["fold"] == 0].to_csv(fold.planted_table, index=False)
+        effect_files.write(Task(), paths, [fold], {"N_FOLDS": 5, "TRUTHS": ["change", "repair"]})
+        drawn = {name.rpartition("_")[0] for name in saved if name.endswith(".png")}
+        assert drawn == ({"planted"} if with_faults else set())
+        assert ("planted.csv" in saved) == with_faults and "transplant.csv" not in saved
+        assert b"A transplant needs M2" in saved["effects.txt"]
+
+
+def test_every_figure_of_a_whole_set(tmp_path):
+    moved, faults = transplants_of(), planted_of([5, 3, 1])
+    blocks = pd.DataFrame([
+        {"fold": fold, "layer": layer, "block": block, "direction": direction, "samples": 10,
+         "repaired": 2, "broken": 1}
+        for fold in (0, 1) for direction in ("into_m1", "back_to_m1")
+        for layer, block in [(np.nan, "embeddings"), (0, "attention"), (0, "ffn"), (np.nan, "head")]
+    ])  # fmt: skip
+    lifts = {"change": lifts_of([1, 2, 3]), "repair": lifts_of([3, 2, 1])}
+    both = {truth: recovery.joined(table, moved) for truth, table in lifts.items()}
+    places = recovery.verdicts_table(lifts, moved, faults)
+    saved = {}
+
+    class Task:
+        def save_bytes(self, path, content):
+            saved[path.name] = content
+
+    drawn = effect_files.draw(
+        Task(), SummaryPaths(tmp_path, "digits"), moved, blocks, both,
+        recovery.planted_table(faults, 5), places,
+    )  # fmt: skip
+    assert drawn == list(effect_files.CAPTIONS)
+    assert len(saved) == 4 * len(drawn)
+    assert all(content[:4] in (b"\x89PNG", b"%PDF") for content in saved.values())
