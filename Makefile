@@ -17,7 +17,7 @@ WORKERS ?= 2
 	touch $@ .venv/run.stamp
 
 demo: .venv/run.stamp
-	@for step in 0 1 2 3 4 5 6 7; do \
+	@for step in 0 1 2 3 4 5 6 7 8 9; do \
 		$(BIN)/python exp-fl-5-$$step.py --ds digits --fold $(DEMO_FOLDS) || exit $$?; \
 	done
 
