@@ -553,6 +553,13 @@ def test_workers_do_not_change_a_byte(server, stages, tmp_path, workers):
     assert pipeline.results(root) == stages[2].after
 
 
+@pytest.mark.parametrize("size", [8, 24])
+def test_batches_of_whole_pieces_do_not_change_a_byte(server, stages, tmp_path, size):
+    root = shutil.copytree(stages[1].before, tmp_path / "root")
+    rerun(server, root, (1, 2), constants=pipeline.QUICK | {"INFERENCE_BATCH_SIZE": size})
+    assert pipeline.results(root) == stages[2].after
+
+
 @pytest.mark.parametrize(
     ("classes", "d", "m"), [(7, 48, 101), (100, 100, 333)], ids=["7 classes", "100 classes"]
 )
