@@ -86,14 +86,20 @@ def predict(model, images: np.ndarray) -> np.ndarray:
         return model(pixels).logits.argmax(1).numpy()
 
 
-def spoil(predicted: np.ndarray, classes: int, mistakes: int | tuple[int, ...] = 4) -> np.ndarray:
+def spoil(
+    predicted: np.ndarray,
+    classes: int,
+    mistakes: int | tuple[int, ...] = 4,
+    like: np.ndarray | None = None,
+) -> np.ndarray:
     """True labels under which the first images of the most predicted class are mistakes.
 
     mistakes : how many; of several numbers the second is for the class predicted next most, ...
+    like : the predictions that say which classes those are, if not these.
     """
     labels = predicted.copy()
     sizes = (mistakes,) if isinstance(mistakes, int) else mistakes
-    common = np.argsort(-np.bincount(predicted), kind="stable")
+    common = np.argsort(-np.bincount(predicted if like is None else like), kind="stable")
     for size, label in zip(sizes, common, strict=False):
         labels[np.flatnonzero(predicted == label)[:size]] = (label + 1) % classes
     return labels
@@ -105,22 +111,43 @@ def save_dataset(
     labels: np.ndarray,
     names: tuple[str, ...] = CLASSES,
     columns: tuple[str, str] = ("img", "label"),
+    test: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> None:
-    """A DatasetDict whose repair split holds all images; train and test hold the first few."""
+    """A DatasetDict whose repair split holds all images; train holds the first few.
+
+    test : images and labels of the test split, if not the first few of the repair split.
+    """
     import datasets
     from PIL import Image
 
     features = datasets.Features(
         {columns[0]: datasets.Image(), columns[1]: datasets.ClassLabel(names=list(names))}
     )
-    pictures = [Image.fromarray(image) for image in images]
 
-    def split(stop: int) -> "datasets.Dataset":
-        rows = {columns[0]: pictures[:stop], columns[1]: [int(x) for x in labels[:stop]]}
+    def split(images: np.ndarray, labels: np.ndarray) -> "datasets.Dataset":
+        rows = {columns[0]: [Image.fromarray(image) for image in images],
+                columns[1]: [int(x) for x in labels]}  # fmt: skip
         return datasets.Dataset.from_dict(rows, features=features)
 
-    whole = {"train": split(5), "repair": split(len(labels)), "test": split(5)}
-    datasets.DatasetDict(whole).save_to_disk(folder)
+    few = images[:5], labels[:5]
+    whole = {"train": few, "repair": (images, labels), "test": test or few}
+    datasets.DatasetDict({name: split(*part) for name, part in whole.items()}).save_to_disk(folder)
+
+
+def save_optimizer(model, checkpoint: Path, seed: int = 0) -> None:
+    """optimizer.pt of an AdamW with the Trainer's two groups, after a step of random gradients."""
+    import torch
+
+    named = list(model.named_parameters())
+    free = [name.endswith("bias") or "layernorm" in name for name, _ in named]
+    groups = [[p for (_, p), f in zip(named, free, strict=True) if f == w] for w in (False, True)]
+    optimizer = torch.optim.AdamW([{"params": group} for group in groups], lr=0.0, weight_decay=0.0)
+    generator = torch.Generator().manual_seed(seed)
+    for _, values in named:
+        values.grad = torch.randn(values.shape, generator=generator)
+    optimizer.step()
+    optimizer.zero_grad()
+    torch.save(optimizer.state_dict(), checkpoint / "optimizer.pt")
 
 
 def make_fold(
@@ -130,20 +157,34 @@ def make_fold(
     samples: int = 60,
     names: tuple[str, ...] = CLASSES,
     mistakes: int | tuple[int, ...] = 4,
+    replays: int = 2,
     **config,
 ) -> None:
     """dataset/digits_fold<k> and out_vit_digits_fold<k>, M1 wrong on `mistakes` images of a class.
 
+    It is wrong on one more of the test split's images, in the same way. Beside M1 lies its
+    optimizer's state, beside M2 replays of the last epoch.
+
     config : sizes of the model that differ from SIZES.
     """
-    images = make_images(samples, seed)
+    images, others = make_images(samples, seed), make_images(samples, seed + 100)
     model = make_model(seed, len(names), **config)
     training = root / f"out_vit_digits_fold{fold}"
     model.save_pretrained(training / "checkpoint-10")
-    labels = spoil(predict(model, images), len(names), mistakes)
-    save_dataset(root / "dataset" / f"digits_fold{fold}", images, labels, names)
-    nudge(model, seed + 1)
-    model.save_pretrained(training / "checkpoint-20")
+    save_optimizer(model, training / "checkpoint-10", seed)
+    predicted = predict(model, images)
+    labels = spoil(predicted, len(names), mistakes)
+    more = tuple(n + 1 if n else 0 for n in np.atleast_1d(mistakes))
+    wrong = spoil(predict(model, others), len(names), more, like=predicted)
+    folder = root / "dataset" / f"digits_fold{fold}"
+    save_dataset(folder, images, labels, names, test=(others, wrong))
+    for replay in range(replays + 1):
+        after = make_model(seed, len(names), **config)
+        nudge(after, seed + 1)
+        if replay:  # what the order of the data makes of it
+            nudge(after, seed + 1000 * replay, size=0.01)
+        where = training / f"replay-{replay}" if replay else training
+        after.save_pretrained(where / "checkpoint-20")
 
 
 def write_state(checkpoint: Path, number: int, steps: int = 10, **values) -> None:
