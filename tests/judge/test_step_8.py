@@ -85,7 +85,7 @@ def test_layers_are_put_in_and_put_back(done, stages, server, tmp_path):
     table = pd.read_csv(done[0] / FOLD / "exp-fl-5-8_layers.csv")
     assert list(table.columns) == layers.COLUMNS and len(table) == 2 * 6
     assert set(table["direction"]) == {"into_m1", "back_to_m1"}
-    assert set(table["samples"]) == {5}  # digits: every image of the test split
+    assert set(table["samples"]) == {60}  # digits: every image of the test split
     assert list(table["layer"].dropna()) == 2 * [0, 0, 1, 1]
     root = shutil.copytree(stages[pipeline.SUMMARY].before, tmp_path / "root")
     assert server.run(8, root, constants={"LAYER_SAMPLES": 0}).status == 0
