@@ -243,8 +243,12 @@ def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
 
 
 def test_nothing_is_printed_outside_the_page(made):
-    """With the longest names: a legend or a label beyond the edge would be cut off."""
+    """With the longest names: a legend or a label beyond the edge would be cut off.
+
+    One would be a fraction without an end, if it were read as mathematics.
+    """
     long = {"A": "W" * 10 + "_the_longest_name_of_all" * 2, "B": "vdiff+mean_act+grad_loss (n=24)"}
+    long["bef"] = r"$\frac{$"
     tables, summary = made
     renamed = {
         name: table.replace({"method": long}) if "method" in table else table
