@@ -187,17 +187,28 @@ def test_other_labels_of_the_same_data_are_noticed(server, root):
     assert {"cache_states_repair/labels.npy", "misclf_info/predictions.csv"} <= redone
 
 
+PROOFS = {f"cache_states_{split}/proof.csv" for split in ("repair", "test")}
+
+
 def test_a_new_seed_redoes_what_is_random_and_no_more(server, root):
     constants = pipeline.QUICK | {"SEED": 778}
     done = run_stage(server, 7, root, constants=constants)
-    refused(done, "SEED was 777, now 778", "exp-fl-5-5.py")
+    refused(done, "SEED was 777, now 778", "exp-fl-5-4.py")
     redone = rerun(server, root, constants=constants)
-    assert {step for step, files in redone.items() if files} == {5, 7}
-    assert {Path(name).name.split("_")[1] for name in redone[5]} == {"bl", "pos"}
-    assert {Path(name).name for name in redone[7]} == {
+    assert {step for step, files in redone.items() if files} == {4, 5, 7}
+    assert {Path(name).name.removeprefix("neuron_")[:3] for name in redone[4]} == {"eg_", "exp"}
+    assert {Path(name).name.split("_")[1] for name in redone[5]} == {"bl", "pos", "mask"}
+    tables = {Path(name).name for name in redone[7] if "exp-fl-5-7_" in name}
+    kinds = ("scores", "stratified", "permutation", "locations", "curves", "relabelled")
+    assert tables == {"exp-fl-5-7_specificity.csv"} | {
+        f"exp-fl-5-7_{kind}{truth}{suffix}"
+        for kind in kinds
+        for truth in ("", "_pooled", "_repair")
+        for suffix in ((".csv", ".npy") if kind == "relabelled" else (".csv",))
+    }
+    assert {Path(name).name for name in redone[7]} - tables == {
         "neuron_random_score.npy", "neuron_random_ranking.npy", "weight_random_score.npy",
-        "weight_random_ranking.npy", "exp-fl-5-7_scores.csv", "exp-fl-5-7_stratified.csv",
-        "exp-fl-5-7_permutation.csv", "exp-fl-5-7_locations.csv", "exp-fl-5-7_curves.csv",
+        "weight_random_ranking.npy",
     }  # fmt: skip
 
 
@@ -212,7 +223,7 @@ def test_a_new_seed_redoes_what_is_random_and_no_more(server, root):
 )
 def test_a_new_constant_redoes_the_steps_that_depend_on_it(server, root, name, value, steps):
     redone = rerun(server, root, constants=pipeline.QUICK | {name: value})
-    found = {step for step, files in redone.items() if files - {"cache_states_repair/proof.csv"}}
+    found = {step for step, files in redone.items() if files - PROOFS}
     # What bf16 changes in the caches may leave the table of settings as it was.
     assert found == steps
 
@@ -378,7 +389,7 @@ def test_the_record_says_what_a_reader_needs(stages, root):
         assert datetime.fromisoformat(run["start"]) <= datetime.fromisoformat(run["end"])
         assert {"git_commit", "git_dirty", "platform", "python", "command"} <= set(run)
     names = {name for task in content["tasks"].values() for name in task["outputs"]}
-    found = {k for k in stages[7].after if "exp-fl-5-7_" not in k or k.endswith(".csv")}
+    found = {k for k in stages[7].after if "exp-fl-5-7_" not in k or k.endswith((".csv", ".npy"))}
     assert names == {str(Path(k).relative_to(RESULTS)) for k in found}
     for task in content["tasks"].values():
         assert task["run"] in content["runs"] and task["recipe"]["code"]
