@@ -331,6 +331,6 @@ def test_a_new_seed_is_noticed_by_the_comparison(root, results, tmp_path):
         text=True,
     )
     assert done.returncode == 2
-    assert "SEED was 777, now 778" in done.stderr and "exp-fl-5-5.py" in done.stderr
+    assert "SEED was 777, now 778" in done.stderr and "exp-fl-5-4.py" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert contents(results) == before
