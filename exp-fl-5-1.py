@@ -128,12 +128,12 @@ def write_pooled(job: cli.Job, inputs: Inputs) -> None:
     paths, ledger = job.paths, inputs.ledger
     usable = usable_replays(job, inputs)
     if not any(usable):  # replay 0 has M2's own order of the data
+        ledger.drop("pooled")
         return
     task = ledger.task(
         "pooled",
         inputs=[M1_FFN, M2_FFN, *map(replay_ffn, usable)],
         constants=["POSITIVE_PERCENT"],
-        parameters={"replays": list(usable)},
         code=[pooled, ranking, checkpoints],
     )
     if task.done:
@@ -165,7 +165,7 @@ def usable_replays(job: cli.Job, inputs: Inputs) -> dict[int, Path]:
             inputs.ledger.external(replay_ffn(number))  # reads it, and finds what is broken
             usable[number] = folder
         except UserError as error:
-            job.log.warning("replay %d is left out: %s", number, error)
+            job.warn(f"replay {number} is left out: {error}")
     return usable
 
 

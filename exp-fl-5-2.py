@@ -9,7 +9,7 @@ from utils.constants import PROFILES
 from utils.data import folds, misclassification
 from utils.errors import UserError
 from utils.model import forward, states
-from utils.model.inputs import REPAIR, TEST, Inputs, choose_pair, open_inputs
+from utils.model.inputs import REPAIR, choose_pair, open_inputs
 from utils.run import cli
 from utils.run.stopwatch import Stopwatch
 
@@ -24,7 +24,7 @@ def work(job: cli.Job) -> pd.DataFrame:
     inputs = open_inputs(job)
     paths, ledger = job.paths, inputs.ledger
     cached = forward.ensure_states(job, inputs)
-    test = test_states(job, inputs)
+    test = forward.test_states(job, inputs)
     splits = ["repair"] if test is None else ["repair", "test"]
     task = ledger.task(
         "misclf_info",
@@ -80,17 +80,6 @@ def work(job: cli.Job) -> pd.DataFrame:
         job.log.info("wrote %s", paths.misclf_info)
     ledger.close()
     return pd.read_csv(paths.settings, encoding="utf-8-sig")
-
-
-def test_states(job: cli.Job, inputs: Inputs) -> states.States | None:
-    """The test split's states for the truth 'repair'; None, after a line, where it has none."""
-    if "repair" not in job.constants["TRUTHS"]:
-        return None
-    try:
-        return forward.ensure_states(job, inputs, TEST)
-    except UserError as error:
-        job.log.warning("no truth 'repair', which needs the test split: %s", error)
-        return None
 
 
 def class_names(job: cli.Job, n_classes: int) -> list[str]:

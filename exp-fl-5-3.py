@@ -4,7 +4,6 @@ import argparse
 
 import pandas as pd
 
-from utils.errors import UserError
 from utils.model import forward, states, tail
 from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs, choose_pair, open_inputs
 from utils.run import cli
@@ -19,20 +18,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def work(job: cli.Job) -> dict[str, dict[str, float]]:
     inputs = open_inputs(job)
-    found = {SPLITS[REPAIR]: proof(job, inputs, REPAIR)}
-    if "repair" in job.constants["TRUTHS"]:
-        try:
-            found[SPLITS[TEST]] = proof(job, inputs, TEST)
-        except UserError as error:
-            job.log.warning("no truth 'repair', which needs the test split: %s", error)
+    cached = forward.ensure_states(job, inputs)
+    found = {SPLITS[REPAIR]: proof(job, inputs, REPAIR, cached)}
+    test = forward.test_states(job, inputs)
+    if test is not None:
+        found[SPLITS[TEST]] = proof(job, inputs, TEST, test)
     inputs.ledger.close()
     return found
 
 
-def proof(job: cli.Job, inputs: Inputs, data: str) -> dict[str, float]:
-    """Make the caches of a split where they are missing, and compare them with the model."""
+def proof(job: cli.Job, inputs: Inputs, data: str, cached: states.States) -> dict[str, float]:
+    """Compare the caches of a split with the model."""
     paths, split = job.paths, SPLITS[data]
-    cached = forward.ensure_states(job, inputs, data)
     task = inputs.ledger.task(
         "proof" if data == REPAIR else f"proof of the {data}",
         inputs=[M1, *states.cache_inputs(paths, split)],

@@ -21,9 +21,9 @@ from transformers.utils import logging as transformers_logging
 
 from utils.constants import PROFILES
 from utils.data import depth, folds, images, processors
-from utils.errors import UserError
+from utils.errors import CannotWrite, UserError
 from utils.model import agreement, checkpoints, states, tail
-from utils.model.inputs import M1, REPAIR, SPLITS, Inputs
+from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs
 from utils.model.states import CACHE_STEP, CACHES, States
 from utils.model.tail import Tail
 from utils.run import pieces, storage
@@ -183,7 +183,7 @@ def workers_for(n_samples: int, asked: int | None) -> int:
 def plan_forward_pass(inputs: Inputs, data: str) -> Task:
     """The task that makes the caches, under step 3 whichever step runs it."""
     return inputs.ledger.task(
-        "forward_pass" if data == REPAIR else f"forward_pass of the {data}",
+        task_name(data),
         inputs=[M1, data],
         constants=["INFERENCE_PRECISION", "image_column", "label_column"],
         code=(
@@ -199,6 +199,28 @@ def plan_forward_pass(inputs: Inputs, data: str) -> Task:
         ),
         step=CACHE_STEP,
     )
+
+
+def task_name(data: str) -> str:
+    return "forward_pass" if data == REPAIR else f"forward_pass of the {data}"
+
+
+def test_states(job: Job, inputs: Inputs) -> States | None:
+    """The test split's caches for the truth 'repair'; None where it is not asked for.
+
+    None, after a line, where they cannot be made either; what was made of another
+    test split is taken away then.
+    """
+    if "repair" not in job.constants["TRUTHS"]:
+        return None
+    try:
+        return ensure_states(job, inputs, TEST)
+    except CannotWrite:
+        raise
+    except UserError as error:
+        job.warn(f"no truth 'repair', which needs the test split: {error}")
+        inputs.ledger.drop(task_name(TEST), CACHE_STEP)
+        return None
 
 
 def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:

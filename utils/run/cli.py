@@ -51,6 +51,10 @@ class Job:
             self.log.warning("left out: %s", reason)
             self.left_out.append(reason)
 
+    def warn(self, text: str) -> None:
+        """A warning, each `run exp-fl-5-<i>.py` in it completed with the options of this call."""
+        self.log.warning("%s", whole_commands(text, self.paths, self.args))
+
     def budgets(self, d: int, m: int) -> list[int]:
         """The neuron budgets n in force, ascending: --n, else NEURON_BUDGET, else d/8."""
         given = getattr(self.args, "n", None) or self.constants["NEURON_BUDGET"]

@@ -293,6 +293,15 @@ class Ledger:
         if gone:
             self.commit()
 
+    def drop(self, name: str, step: int | None = None) -> None:
+        """Take away what a task made once and cannot make now; `name` and `step` as in `task`."""
+        key = f"{self.step if step is None else step}/{name}"
+        self._planned.discard(key)
+        known = self.content["tasks"].pop(key, None)
+        if known is not None:
+            self.remove(known["outputs"])
+            self.commit()
+
     def remove(self, outputs: dict[str, str]) -> None:
         """Delete recorded files, except those that somebody has changed since."""
         for name, digest in outputs.items():

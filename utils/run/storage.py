@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from utils.errors import UserError
+from utils.errors import CannotWrite, UserError
 from utils.run.paths import TEMPORARY_PREFIX
 
 
@@ -37,7 +37,7 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], None], size: int) -> No
         Path(temporary).replace(path)
         temporary = None
     except OSError as error:
-        raise UserError(
+        raise CannotWrite(
             f"cannot write {path} ({size:,} bytes): {error.strerror or error}; "
             "make room or set the permissions, then run the step again"
         ) from error
