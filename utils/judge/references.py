@@ -4,7 +4,9 @@ A reference is no method: it stands in tables and figures to be compared with,
 and in no family of tests (docs/definitions.md 9.4).
 """
 
+from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 
@@ -83,17 +85,17 @@ def write_optimizer_step(job: Job, inputs: Inputs) -> bool:
     if not (inputs.pair.m1 / optimizer_state.OPTIMIZER_FILE).is_file():
         job.log.info("no reference '%s': %s has no optimizer.pt", OPTIMIZER_STEP, inputs.pair.m1)
         return False
+    ledger = inputs.ledger
     try:
-        task = inputs.ledger.task(
-            "optimizer_step", inputs=[OPTIMIZER], code=[optimizer_state, ranking]
-        )
-        if not task.done:
-            with task:
-                step = optimizer_state.adam_step(inputs.pair.m1)
-                task.save_array(job.paths.optimizer_step, step)
+        task = ledger.task("optimizer_step", inputs=[OPTIMIZER], code=[optimizer_state, ranking])
+        step = None if task.done else optimizer_state.adam_step(inputs.pair.m1)
     except UserError as error:
-        job.log.warning("no reference '%s': %s", OPTIMIZER_STEP, error)
+        job.warn(f"no reference '{OPTIMIZER_STEP}': {error}")
+        ledger.drop("optimizer_step")
         return False
+    if step is not None:
+        with task:
+            task.save_array(job.paths.optimizer_step, step)
     return True
 
 
@@ -126,6 +128,12 @@ def reference_sources(
         ]
         found.append(source(ALL, WEIGHT, CONTROL, partial(_control, job, inputs), made_from))
     return found
+
+
+def code_of(truth: TruthOfFold) -> tuple[ModuleType | Callable[..., object], ...]:
+    """What decides the scores of the references that a truth is compared with."""
+    made = (reference_sources, _mean_of, mean_change)
+    return (*made, _control, other_gradient, gradients) if truth.name == REPAIR else made
 
 
 def _mean_of(files: list, _: FoldTruth) -> np.ndarray:

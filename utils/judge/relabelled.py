@@ -35,7 +35,6 @@ def write_relabelled(
             *(item for found in methods.values() for source in found for item in source.inputs),
         ],
         constants=["POSITIVE_PERCENT", "SEED", "PERMUTATION_DRAWS"],
-        parameters={"settings": {truth.name: truth.settings for truth in truths}},
         code=(relabelling, permutation, specificity, positives, ranking, membership_of),
     )
     if task.done:

@@ -13,6 +13,7 @@ from utils.judge.comparison import NEURON, WEIGHT
 from utils.judge.details_of_all import write_curves, write_permutations
 from utils.judge.given_seconds import record_given_seconds
 from utils.judge.references import (
+    code_of,
     reference_sources,
     write_optimizer_step,
     write_oracle,
@@ -31,7 +32,7 @@ from utils.judge.sources import (
     require_references,
     usable_user_sources,
 )
-from utils.judge.truths import TruthOfFold, find_truths
+from utils.judge.truths import TruthOfFold, find_truths, require_truths
 from utils.model.inputs import Inputs, open_inputs
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
@@ -44,9 +45,11 @@ CODE: tuple[ModuleType, ...] = (comparison, details, metrics, nulls, positives, 
 
 
 def require_rankings(job: Job) -> None:
-    """Refuse a fold whose truth, settings or rankings are missing or out of date."""
+    """Refuse a fold whose truths, settings or rankings are missing or out of date."""
     require_references(job)
-    find_sources(job, open_inputs(job))
+    inputs = open_inputs(job)
+    find_sources(job, inputs)
+    require_truths(job, inputs)
 
 
 def find_sources(job: Job, inputs: Inputs) -> tuple[list[str], list[Source]]:
@@ -98,6 +101,7 @@ def compare_with(
         for level in (NEURON, WEIGHT)
     ]
     compared = [source for source in sources if source.setting in truth.settings]
+    code = (*CODE, *code_of(truth))
     task = ledger.task(
         task_name("scores", truth.name),
         inputs=[
@@ -107,7 +111,7 @@ def compare_with(
         ],
         constants=["POSITIVE_PERCENT", "K_PERCENTS", "WITH_KENDALL", "SEED"],
         parameters={"budgets": ns},
-        code=(*CODE, evaluate_source, random_rows, finish, reference_sources),
+        code=(*code, evaluate_source, random_rows, finish),
     )
     table = paths.judged("scores", truth.name)
     if task.done:
@@ -119,12 +123,12 @@ def compare_with(
         )  # fmt: skip
         if truth.name == CHANGE:
             report_users(job, ledger, sources, settings, truth.read(ALL))
-            write_oracle(job, inputs, truth)
         write_scores(job, task, truth, [*compared, *references], ns)
-    if ALL in truth.settings:
-        ranked = [s for s in [*compared, *references, *random] if s.setting == ALL and s.n is None]
-        write_permutations(job, inputs, truth, ranked, ns, CODE)
-        write_curves(job, inputs, truth, ranked, ns, CODE)
+    if truth.name == CHANGE:
+        write_oracle(job, inputs, truth)
+    ranked = [s for s in [*compared, *references, *random] if s.setting == ALL and s.n is None]
+    write_permutations(job, inputs, truth, ranked, ns, code)
+    write_curves(job, inputs, truth, ranked, ns, code)
     truth.forget()
 
 

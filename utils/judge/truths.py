@@ -1,25 +1,27 @@
 """The truths of one fold: which there are, in which settings, and reading them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from utils import ranking
+from utils.data.settings import ALL
 from utils.judge import comparison
 from utils.judge.comparison import FoldTruth
 from utils.model.inputs import Inputs
 from utils.run import storage
 from utils.run.cli import Job
 from utils.truth import CHANGE, REPAIR, TRUTHS, positives
-from utils.truth.credits import write_credits
+from utils.truth.credits import credit_inputs, write_credits
 
 
 @dataclass(frozen=True, eq=False)
 class TruthOfFold:
     """One truth of one fold, and the settings whose rankings are compared with it.
 
+    settings : with `all`.
     ns : the neuron budgets in force.
     """
 
@@ -29,7 +31,8 @@ class TruthOfFold:
     m: int
     d: int
     ns: tuple[int, ...]
-    _kept: dict[str, FoldTruth] = field(default_factory=dict, repr=False)
+    _kept: dict[str, FoldTruth] = field(default_factory=dict, init=False, repr=False)
+    _said: set[str] = field(default_factory=set, init=False, repr=False)
 
     @property
     def per_setting(self) -> bool:
@@ -89,10 +92,16 @@ class TruthOfFold:
             borders = {"weights": borders["weights"]}
         positives.require_positives(borders, str(path))
         for items, border in found.borders.items():
-            if line := border.shortfall(items):
-                where = f"{setting}/{path.name}" if self.per_setting else path.name
-                self.job.log.warning("%s: %s", where, line)
+            line = border.shortfall(items)
+            if line and setting not in self._said:
+                self.job.log.warning("%s: %s", self.shown(setting), line)
+        self._said.add(setting)
         return found
+
+    def shown(self, setting: str) -> str:
+        """Its file, as messages name it."""
+        path = self.file(setting)
+        return f"{setting}/{path.name}" if self.per_setting else path.name
 
     def positives(self, setting: str) -> np.ndarray:
         """Which weights are positive, bool (N,), without sorting them."""
@@ -104,20 +113,52 @@ class TruthOfFold:
 def find_truths(job: Job, inputs: Inputs, settings: list[str], ns: list[int]) -> list[TruthOfFold]:
     """The truths of TRUTHS that the fold has; a line for each that it lacks.
 
-    Makes the repair credits where they are missing or out of date.
+    Makes the repair credits where they are missing or out of date. Beside
+    `change`, which a fold has or is refused, a truth counts where any weight is
+    positive, and under `all` at least.
     """
     found = []
     for name in job.constants["TRUTHS"]:
         where = settings
         if name == REPAIR:
             where = [s for s in write_credits(job, inputs) if s in settings]
-        elif not TRUTHS[name].file(job.paths, settings[0]).is_file():
+        elif not TRUTHS[name].file(job.paths, ALL).is_file():
             where = []
         truth = TruthOfFold(name, tuple(where), job, inputs.m, inputs.d, tuple(ns))
-        if where:
+        for path, step in truth.inputs:
+            inputs.ledger.require(path, step)
+        if where and name != CHANGE:
+            truth = replace(truth, settings=with_positives(truth))
+        if ALL in truth.settings:
             found.append(truth)
-            for path, step in truth.inputs:
-                inputs.ledger.require(path, step)
+        elif where:
+            job.log.warning("no truth '%s': it has no positive weight under '%s'", name, ALL)
         else:
             job.log.info("no truth '%s': it needs %s", name, TRUTHS[name].needs)
     return found
+
+
+def with_positives(truth: TruthOfFold) -> tuple[str, ...]:
+    """The settings in which any weight is positive; a line for each other."""
+    found: list[str] = []
+    for group in truth.groups:
+        if truth.positives(group[0]).any():
+            found += group
+            continue
+        gains = np.sort(np.maximum(truth.values(group[0]), 0))[::-1]
+        wanted = ranking.share_of(truth.job.constants["POSITIVE_PERCENT"], len(gains))
+        reason = positives.find_border(gains, wanted).shortfall("weights")
+        truth.job.log.warning("%s is no truth: %s", truth.shown(group[0]), reason)
+    return tuple(found)
+
+
+def require_truths(job: Job, inputs: Inputs) -> None:
+    """Refuse a fold of which a truth, or what it is made from, is out of date.
+
+    Writes nothing: what find_truths would refuse only after hours of other folds' work.
+    """
+    for name in job.constants["TRUTHS"]:
+        path = TRUTHS[name].file(job.paths, ALL)
+        needed = [(path, TRUTHS[name].step)] if path.is_file() else []
+        for item in credit_inputs(job) if name == REPAIR else needed:
+            inputs.ledger.require(*item)

@@ -1,6 +1,7 @@
 """Step 7 makes the truth 'repair': the credit of every setting that has failing test samples."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,6 @@ from tqdm import tqdm
 
 from utils import ranking
 from utils.data.settings import COLUMNS, SETTINGS_STEP, read_test_failures
-from utils.errors import UserError
 from utils.model import checkpoints, gradients, states, tail
 from utils.model.inputs import M1, M2_FFN, Inputs
 from utils.run import storage
@@ -25,7 +25,7 @@ def write_credits(job: Job, inputs: Inputs) -> list[str]:
 
     Returns
     -------
-    The settings that have a repair truth, in the order of settings.csv.
+    The settings that have credits, in the order of settings.csv.
     """
     settings = settings_with_failures(job)
     if not settings:
@@ -46,7 +46,7 @@ def write_credits(job: Job, inputs: Inputs) -> list[str]:
             task.time("repair credit", watch.seconds, setting)
             task.save_array(paths.repair_credit(setting), found.credit)
     write_table(job, inputs, settings, source)
-    return usable(job, settings)
+    return settings
 
 
 def settings_with_failures(job: Job) -> list[str]:
@@ -65,7 +65,16 @@ def settings_with_failures(job: Job) -> list[str]:
     return [str(name) for name in table.loc[table["n_neg_test"] >= least, "setting"]]
 
 
-def state_inputs(job: Job) -> list[tuple]:
+def credit_inputs(job: Job) -> list[tuple[Path, int]]:
+    """The files that credits are made from, with their steps; none where there will be none."""
+    settings = settings_with_failures(job)
+    return [
+        *(state_inputs(job) if settings else ()),
+        *((job.paths.neg_test(setting), SETTINGS_STEP) for setting in settings),
+    ]
+
+
+def state_inputs(job: Job) -> list[tuple[Path, int]]:
     return [
         (job.paths.cache(name, TEST), states.CACHE_STEP)
         for name in ("hidden_before_layernorm", "labels")
@@ -125,18 +134,3 @@ def read_credit(job: Job, inputs: Inputs, setting: str) -> np.ndarray:
     remedy = storage.run_again(job.step)
     path = job.paths.repair_credit(setting)
     return storage.load_array(path, (np.float32,), (size,), remedy)
-
-
-def usable(job: Job, settings: list[str]) -> list[str]:
-    """The settings whose change helped any weight at all; a line for each other."""
-    found = []
-    for setting in settings:
-        path = job.paths.repair_credit(setting)
-        credit = np.load(path, mmap_mode="r")
-        if not np.isfinite(credit).all():
-            raise UserError(f"{path} has values that are NaN or infinite; {storage.run_again(7)}")
-        if credit.max() > 0:
-            found.append(setting)
-        else:
-            job.log.warning("%s has no repair truth: no weight's change helped there", setting)
-    return found
