@@ -18,7 +18,7 @@ from utils.summary.views import (
     specificities,
     verdict_of,
 )
-from utils.truth import TRUTHS
+from utils.truth import REPAIR, TRUTHS
 
 NO_GLYPH = (
     "no installed font has the characters {}: the figures show boxes for them; install one (on "
@@ -38,21 +38,23 @@ def write(
     remarks : sentences about how the folds were made, for the notes.
     """
     present = {name: fold_tables.folds_with(folds, name) for name in constants["TRUTHS"]}
+    repaired = present.get(REPAIR, [])
     views = [make_view(found, name, constants) for name, found in present.items() if found]
-    first, percent = views[0], constants["POSITIVE_PERCENT"]
+    whole, percent = max(views, key=lambda view: len(view.folds)), constants["POSITIVE_PERCENT"]
     column = f"lift@{percent:g}%"
-    times = across_folds.times_table(first.tables.times, first.tables.folds)
+    times = across_folds.times_table(whole.tables.times, whole.tables.folds)
     seconds = fold_tables.seconds_per_fold(times)
     references = reference_lifts(views, column)
     verdicts = pd.concat([verdict_of(view, references) for view in views], ignore_index=True)
-    crossed = read_all(folds, "specificity", ["level", "method", "setting", "truth_setting"])
-    layer = overview.layer_table(read_all(folds, "repair_table", ["setting", "loss_m1"]))
+    crossed = read_all(repaired, "specificity", ["level", "method", "setting", "truth_setting"])
+    layer = overview.layer_table(read_all(repaired, "repair_table", ["setting", "loss_m1"]))
     truths = overview.truth_agreement(verdicts)
     intervals = {view.truth: view.intervals(column) for view in views}
     short = overview.overview_table(verdicts, intervals, specificities(crossed, column), seconds)
     found = overview.sentences(verdicts, references, truths, layer, f"{percent:g}%")
-    said = notes.of(first.tables, first.metrics, constants["N_FOLDS"]) + remarks
+    said = notes.of(whole.tables, whole.metrics, constants["N_FOLDS"]) + remarks
     for view in views:
+        said += notes.absent_truth(view.truth, view.tables.folds, whole.tables.folds)
         said += notes.fewer_positives(view.tables, percent)
     sheets = {
         "Overview": short,

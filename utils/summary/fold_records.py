@@ -1,6 +1,7 @@
 """How each fold of a summary was made, and whether folds are repetitions of one experiment."""
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,16 +13,14 @@ from utils.model.trainer_state import Recipe, epochs_of, read_recipe
 from utils.run import cli, storage
 from utils.run.hashing import hash_bytes
 from utils.run.paths import FoldPaths
-from utils.summary.fold_tables import STEP
-
-SCORES_TASK = f"{STEP}/scores"
+from utils.summary.fold_tables import STEP, judged_files, truths_of
 
 
 @dataclass(frozen=True)
 class FoldRecord:
-    """What one fold's provenance says about its scores.
+    """What one fold's provenance says about its scores by every truth.
 
-    constants : (name, where it was used) of every constant that decided them.
+    constants : every constant that decided them, by name.
     digest : of the recipes and results of every task behind them.
     accepted : what is wrong with M1 and M2 that --accept-pair accepted.
     recipe : what the checkpoints say about the training, where step 0 did not train every fold.
@@ -40,7 +39,7 @@ def read_records(jobs: list[cli.Job]) -> list[FoldRecord]:
     ours = all(training.read_record(job.paths) is not None for job in jobs)
     found = []
     for job in jobs:
-        record = read_record(job.paths)
+        record = read_record(job.paths, job.constants["TRUTHS"])
         if job.paths.training.is_dir():
             pair = find_pair(job.paths, job.constants["M1_STEP"], job.constants["M2_STEP"])
             record = with_training(
@@ -62,11 +61,16 @@ def with_training(record: FoldRecord, epochs: list[float] | None, recipe: Recipe
     return replace(record, constants=constants, recipe=recipe)
 
 
-def read_record(paths: FoldPaths) -> FoldRecord:
-    """What the fold's scores were made from, all the way up."""
+def read_record(paths: FoldPaths, truths: Sequence[str]) -> FoldRecord:
+    """What the fold's tables by each of `truths` were made from, all the way up."""
+    present = truths_of(paths, truths)
+    if not present:
+        raise storage.missing(paths.judged("scores", truths[0]), STEP)
     try:
         tasks = json.loads(paths.provenance.read_text(encoding="utf-8"))["tasks"]
-        behind = tasks_behind(tasks, SCORES_TASK)
+        made = producers(tasks)
+        read = (path.relative_to(paths.results) for path in judged_files(paths, present))
+        behind = tasks_behind(tasks, {made[path.as_posix()] for path in read})
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
             f"{paths.provenance} does not say what the scores were made from; "
@@ -86,11 +90,16 @@ def read_record(paths: FoldPaths) -> FoldRecord:
     return FoldRecord(paths.name, paths.fold, constants, digest, accepted)
 
 
-def tasks_behind(tasks: dict[str, Any], key: str) -> set[str]:
-    """The keys of a task and of every task whose results it was made from."""
-    producer = {name: key for key, task in tasks.items() for name in task["outputs"]}
+def producers(tasks: dict[str, Any]) -> dict[str, str]:
+    """The key of the task that made each file."""
+    return {name: key for key, task in tasks.items() for name in task["outputs"]}
+
+
+def tasks_behind(tasks: dict[str, Any], keys: Iterable[str]) -> set[str]:
+    """The keys of some tasks and of every task whose results they were made from."""
+    producer = producers(tasks)
     found: set[str] = set()
-    waiting = [key]
+    waiting = list(keys)
     while waiting:
         key = waiting.pop()
         if key in found:

@@ -24,10 +24,11 @@ from utils.run import storage
 from utils.run.ledger import TIME_COLUMNS
 from utils.run.paths import FoldPaths
 from utils.run.storage import undefused
-from utils.truth import CHANGE, TRUTHS
+from utils.truth import CHANGE, REPAIR, TRUTHS
 
 STEP = 7
 STEPS = range(1, STEP + 1)
+KINDS = ("scores", "stratified", "permutation", "curves", "locations", "relabelled")
 AP_RATIO = "ap/random"
 STRATIFIED = "random (stratified as {})"
 
@@ -55,6 +56,22 @@ class FoldTables:
     locations: pd.DataFrame
     times: pd.DataFrame
     settings: pd.DataFrame
+
+
+def truths_of(paths: FoldPaths, truths: Iterable[str]) -> list[str]:
+    """Those of `truths` that a fold was compared with."""
+    return [name for name in truths if paths.judged("scores", name).is_file()]
+
+
+def judged_files(paths: FoldPaths, truths: Iterable[str]) -> list[Path]:
+    """What step 7 writes about a fold by each of its truths, and the summary reads."""
+    files = []
+    for truth in truths:
+        files += [paths.judged(kind, truth) for kind in KINDS]
+        files.append(paths.relabelled_lifts(truth))
+        if truth == REPAIR:
+            files += [paths.specificity, paths.repair_table]
+    return files
 
 
 def folds_with(folds: list[FoldPaths], truth: str) -> list[FoldPaths]:

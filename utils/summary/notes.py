@@ -115,6 +115,16 @@ def absence(scores: pd.DataFrame, level: str, method: str, folds: list[int]) -> 
     )
 
 
+def absent_truth(truth: str, folds: list[int], all_folds: list[int]) -> list[str]:
+    """Where a truth is not in every fold."""
+    missing = [str(fold) for fold in all_folds if fold not in folds]
+    if not missing:
+        return []
+    return [
+        f"Fold {', '.join(missing)} has no truth '{truth}': what is said by it is of the others."
+    ]
+
+
 def fewer_positives(tables: FoldTables, percent: float) -> list[str]:
     """Where ties of the truth left fewer positives than the top `percent`."""
     counts = tables.scores[["fold", "level", "n_items", "n_positives"]].drop_duplicates()

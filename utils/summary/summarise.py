@@ -21,12 +21,12 @@ from utils.summary.fold_records import FoldRecord, read_records, refuse_mixed, r
 from utils.summary.fold_tables import (
     STEP,
     STEPS,
+    judged_files,
     shown,
+    truths_of,
     undefused,
 )
-from utils.truth import REPAIR
 
-KINDS = ("scores", "stratified", "permutation", "curves", "locations", "relabelled")
 CONSTANTS = [
     "TRUTHS", "REFERENCES", "COMPARED_METRICS", "BOOTSTRAP_DRAWS", "N_FOLDS", "SEED",
     "POSITIVE_PERCENT",
@@ -110,16 +110,9 @@ def fold_files(
     """The fold's tables that the summary reads, as external inputs of its ledger."""
     found: dict[str, Callable[[HashCache], str]] = {}
     for paths in folds:
-        names = [name for name in truths if paths.judged("scores", name).is_file()]
         tables = [
-            *(paths.judged(kind, name) for name in names for kind in KINDS),
-            *(paths.relabelled_lifts(name) for name in names),
+            *judged_files(paths, truths_of(paths, truths)),
             paths.settings,
-            *(
-                path
-                for path in (paths.specificity, paths.repair_table)
-                if path.is_file() and REPAIR in names
-            ),
             *(paths.times(step) for step in STEPS if paths.times(step).is_file()),
         ]
         for path in tables:

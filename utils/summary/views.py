@@ -91,20 +91,19 @@ def reference_lifts(views: list[View], column: str) -> pd.DataFrame:
 
 
 def specificities(crossed: pd.DataFrame, column: str) -> dict[tuple[str, str], float]:
-    """Mean over folds of each method's specificity."""
-    if not len(crossed):
-        return {}
-    return {
-        key: float(np.mean([specificity(one, column) for _, one in rows.groupby("fold")]))
-        for key, rows in crossed.groupby(["level", "method"], sort=False)
-    }
+    """Mean of each method's specificity over the folds where it has one, NaN if in none."""
+    found = {}
+    for key, rows in crossed.groupby(["level", "method"], sort=False):
+        each = np.array([specificity(one, column) for _, one in rows.groupby("fold")])
+        each = each[~np.isnan(each)]
+        found[key] = float(each.mean()) if len(each) else float("nan")
+    return found
 
 
 def read_all(folds: list[FoldPaths], table: str, columns: list[str]) -> pd.DataFrame:
-    """A table of every fold that has it, one below the other, with the fold; or an empty one."""
-    present = [paths for paths in folds if getattr(paths, table).is_file()]
+    """A table of every fold, one below the other, with the fold; of no folds an empty one."""
     parts = []
-    for paths in present:
+    for paths in folds:
         found = storage.read_table(getattr(paths, table), columns, STEP)
         if "method" in found:
             found["method"] = [fold_tables.undefused(str(name)) for name in found["method"]]
