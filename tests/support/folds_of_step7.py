@@ -1,7 +1,11 @@
-"""Folds that hold what step 7 reads, written without a model, and step 7 run on them."""
+"""Folds that hold what step 7 reads, written without a model, and step 7 run on them.
+
+A fold may have replays, and a test split of which each setting's credits are given.
+"""
 
 import argparse
 import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +14,15 @@ import pytest
 
 from utils import ranking
 from utils.data.settings import COLUMNS
-from utils.judge import sources, tables
-from utils.model.inputs import Inputs
+from utils.judge import references, sources, tables
+from utils.model.inputs import M1, M2_FFN, Inputs
 from utils.model.pair import Pair
+from utils.model.states import CACHES
 from utils.run import cli, constant_rules
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
+from utils.truth import credits
+from utils.truth.repair import RepairCredit
 
 D, M = 8, 40
 N = 2 * D * M
@@ -41,8 +48,19 @@ def job_of(root: Path, fold: int, args=None, **constants) -> cli.Job:
     return cli.Job(7, FoldPaths(root, "digits", fold), args, values, log)
 
 
-def write_fold(root: Path, fold: int, change: np.ndarray | None = None) -> np.ndarray:
+def write_fold(
+    root: Path,
+    fold: int,
+    change: np.ndarray | None = None,
+    replays: Iterable[np.ndarray] = (),
+    credits: Mapping[str, np.ndarray] | None = None,
+    n_test: Mapping[str, int] | None = None,
+) -> np.ndarray:
     """A truth, if none is given one whose changes cluster by neuron, and three settings.
+
+    replays : |dW| of each replay, float32 (N,).
+    credits : by setting, float32 (N,); with any the fold has a test split.
+    n_test : failing test samples of a setting, if not 3 for each.
 
     Returns |dW|, float32 (N,).
     """
@@ -54,15 +72,67 @@ def write_fold(root: Path, fold: int, change: np.ndarray | None = None) -> np.nd
     ledger = Ledger(job.paths, 1, job.constants, {})
     with ledger.task("ground_truth", step=1) as task:
         task.save_array(job.paths.abs_diff, change)
+    write_replays(job.paths, ledger, [change, *replays])
     table = pd.DataFrame({"setting": SETTINGS, "status": "ok", "n_neg": 4, "n_pos": 9})
     with ledger.task("misclf_info", step=2) as task:
+        if credits is not None:
+            sizes = [(n_test or {}).get(setting, 3) for setting in SETTINGS]
+            table["n_neg_test"] = sizes
+            for setting, size in zip(SETTINGS, sizes, strict=True):
+                task.save_array(job.paths.neg_test(setting), np.arange(size))
         task.save_table(job.paths.settings, table.reindex(columns=COLUMNS))
+    give_credits(job.paths, ledger, credits)
     for setting in SETTINGS:
         job.paths.setting(setting).mkdir(parents=True)
         np.save(job.paths.neg(setting), np.arange(4))
     job.paths.cache("intermediate").parent.mkdir()
     np.save(job.paths.cache("intermediate"), rng.normal(size=(13, M)).astype(np.float32))
     return change
+
+
+def write_replays(paths: FoldPaths, ledger: Ledger, changes: list[np.ndarray]) -> None:
+    if len(changes) == 1:
+        return
+    with ledger.task("pooled", step=1) as task:
+        for number, change in enumerate(changes[1:], 1):
+            task.save_array(paths.replay_change(number), change.astype(np.float32))
+        task.save_array(paths.pooled_change, np.mean(changes, axis=0).astype(np.float32))
+
+
+def give_credits(
+    paths: FoldPaths, ledger: Ledger, credits: Mapping[str, np.ndarray] | None
+) -> None:
+    """What `GivenCredits` will find, and a test split's states that nobody reads."""
+    if credits is None:
+        return
+    with ledger.task("forward_pass of the test split", step=3) as task:
+        for name in CACHES:
+            task.save_array(paths.cache(name, "test"), np.zeros(3, dtype=np.float32))
+    for setting, values in credits.items():
+        folder = paths.root / "given" / paths.name
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"{setting}.npy", np.asarray(values, dtype=np.float32))
+
+
+class GivenCredits:
+    """In the place of utils.truth.credits.Source: credits as they were given.
+
+    M1's loss is 2; the transplanted loss makes the gap 0.25.
+    """
+
+    def __init__(self, job: cli.Job, _: Inputs) -> None:
+        self.paths = job.paths
+
+    def samples(self, setting: str) -> np.ndarray:
+        return np.load(self.paths.neg_test(setting))
+
+    def losses(self, setting: str) -> tuple[float, float]:
+        values = np.load(self.paths.root / "given" / self.paths.name / f"{setting}.npy")
+        return 2.0, 2.25 - float(values.sum(dtype=np.float64))
+
+    def credit(self, setting: str) -> RepairCredit:
+        values = np.load(self.paths.root / "given" / self.paths.name / f"{setting}.npy")
+        return RepairCredit(values, *self.losses(setting))
 
 
 def drop_methods(root: Path, fold: int, change: np.ndarray) -> None:
@@ -91,16 +161,21 @@ def drop_methods(root: Path, fold: int, change: np.ndarray) -> None:
 def evaluate(root: Path, fold: int, args=None, **constants) -> cli.Job:
     """Step 7 on one fold with no method but the ones that were dropped in."""
     job = job_of(root, fold, args, **constants)
-    ledger = Ledger(job.paths, 7, job.constants, {}, job.args.force)
+    models = {name: lambda _: "a model that nobody reads" for name in (M1, M2_FFN)}
+    ledger = Ledger(job.paths, 7, job.constants, models, job.args.force)
     pair = Pair(job.paths.training / "checkpoint-1", job.paths.training / "checkpoint-2")
-    tables.evaluate_fold(job, Inputs(pair, D, M, ledger))
+    numbers = [r for r in range(1, 9) if job.paths.replay_change(r).is_file()]
+    replays = {r: job.paths.replay(r) for r in numbers}
+    tables.evaluate_fold(job, Inputs(pair, D, M, ledger, replays))
     ledger.close()
     return job
 
 
 def without_own_methods(patch: pytest.MonkeyPatch) -> None:
-    """The folds here hold no scores of ours."""
+    """The folds here hold no scores of ours, and no model to make credits and gradients from."""
     patch.setattr(sources, "METHODS", {})
+    patch.setattr(credits, "Source", GivenCredits)
+    patch.setattr(references, "_control", lambda job, *_: np.load(job.paths.abs_diff)[::-1].copy())
 
 
 def make_folds(root: Path, folds) -> list[cli.Job]:
