@@ -50,7 +50,7 @@ def write(root, fold: int, whole: bool = True) -> None:
 
 
 def no_figures(*_):
-    """test_summary_figures.py looks at all of them."""
+    """test_summary_figures.py and test_truth_figures.py look at all of them."""
     return iter(())
 
 
@@ -59,6 +59,7 @@ def patched():
     with pytest.MonkeyPatch.context() as patch:
         given.without_own_methods(patch)
         patch.setattr(catalogue, "every_figure", no_figures)
+        patch.setattr(catalogue, "across_truths", no_figures)
         patch.setenv("TQDM_DISABLE", "1")
         yield patch
 
