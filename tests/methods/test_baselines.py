@@ -1,11 +1,9 @@
-"""The trivial baselines, and what holds for every method in the registry."""
+"""The trivial baselines."""
 
 import numpy as np
 import pytest
 import references
-import torch
 
-from utils import ranking
 from utils.methods import METHODS, baselines
 
 SHAPE = (13, 4, 16, 3)
@@ -69,107 +67,3 @@ def test_the_registry_gives_each_baseline_its_own_samples(make_toy, shape):
     }
     for key, values in expected.items():
         assert references.relative_error(score(toy, *key), values) < 1e-5, key
-
-
-# Every method
-
-
-@pytest.fixture(params=METHODS, ids="/".join)
-def key(request):
-    return request.param
-
-
-def test_every_method_of_the_specification_is_there():
-    assert {
-        ("neuron", "ig"), ("neuron", "vdiff"), ("neuron", "vdiff+mean_act"), ("weight", "bl"),
-        ("weight", "vdiff"), ("weight", "vdiff+mean_act+grad_loss"),
-    } <= METHODS.keys()  # fmt: skip
-
-
-def test_every_method_gives_finite_float32_scores_of_its_level(make_toy, key):
-    toy = make_toy(13, 5, 7, 3, "relu")
-    found = METHODS[key].function(toy.evidence(NEG, POS))
-    m, d = toy.tail.m, toy.tail.d
-    assert key[0] == METHODS[key].level
-    assert found.score.shape == ((m,) if key[0] == "neuron" else (2 * m * d,))
-    assert found.score.dtype == np.float32
-    assert np.isfinite(found.score).all()
-    if found.ranking is not None:
-        assert np.array_equal(found.ranking, ranking.rank_by(found.score))
-
-
-def test_every_method_survives_dead_neurons_and_constant_states(make_toy, key):
-    def kill(weights):
-        weights["b_bef"][:6] = -100
-        weights["w_bef"][2] = 0
-        weights["w_aft"][:, 8] = 0
-        weights["ln_weight"][1] = weights["ln_bias"][1] = 0  # an input that is always 0
-
-    toy = make_toy(*SHAPE, activation="relu", change=kill)
-    assert np.isfinite(score(toy, *key)).all()
-
-
-def test_every_method_depends_on_the_samples_exactly_where_it_says_so(make_toy, key):
-    toy = make_toy(*SHAPE)
-    same = np.array_equal(score(toy, *key), score(toy, *key, neg=POS[:5], pos=NEG))
-    assert same == (not METHODS[key].per_setting)
-
-
-def test_every_method_gives_the_same_again(make_toy, key):
-    toy = make_toy(*SHAPE)
-    assert np.array_equal(score(toy, *key), score(toy, *key))
-
-
-def test_sharing_evidence_changes_no_score(make_toy):
-    """Whatever ran before on the same evidence: nothing that is shared is written to."""
-    toy = make_toy(*SHAPE)
-    alone = {key: score(toy, *key) for key in METHODS}
-    for order in (list(METHODS), list(METHODS)[::-1]):
-        evidence = toy.evidence(NEG, POS)
-        together = {key: METHODS[key].function(evidence).score for key in order}
-        again = {key: METHODS[key].function(evidence).score for key in order}
-        for key in METHODS:
-            assert np.array_equal(together[key], alone[key]), key
-            assert np.array_equal(again[key], alone[key]), key
-
-
-def test_settings_of_a_fold_share_no_more_than_their_positives(make_toy):
-    toy = make_toy(*SHAPE)
-    shared = {}
-    for neg, pos in ((NEG, POS), (NEG[:2], POS), (POS[:4], NEG)):
-        alone, evidence = toy.evidence(neg, pos), toy.evidence(neg, pos)
-        evidence.fold_memo = shared
-        for key, method in METHODS.items():
-            assert np.array_equal(method.function(evidence).score, method.function(alone).score), (
-                key
-            )
-
-
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-@pytest.mark.parametrize(
-    "key",
-    [
-        ("neuron", "vdiff"),
-        ("neuron", "vdiff+mean_act"),
-        ("neuron", "act_variance"),
-        ("weight", "vdiff"),
-        ("weight", "vdiff+mean_act+grad_loss"),
-    ],
-    ids="/".join,
-)
-def test_one_sample_has_no_variance_and_gets_no_ranking(make_toy, key):
-    toy = make_toy(*SHAPE)
-    with pytest.raises(ValueError, match=r"at least 2 samples|NaN"):
-        ranking.rank_by(score(toy, *key, neg=np.array([4])))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-@pytest.mark.parametrize("key", sorted(METHODS.keys() - {("weight", "vdiff")}), ids="/".join)
-def test_every_method_gives_the_same_on_a_gpu(make_toy, key):
-    """Without weight / vdiff, whose scores are ranks: they jump where two vdiffs trade places."""
-    toy = make_toy(64, 16, 64, 5)
-    neg, pos = np.arange(0, 64, 2), np.arange(1, 64, 2)
-    evidence = toy.evidence(neg, pos)
-    evidence.tail = toy.tail.to(torch.device("cuda"))
-    on_gpu = METHODS[key].function(evidence).score
-    assert references.relative_error(on_gpu, score(toy, *key, neg, pos)) < 1e-4
