@@ -145,7 +145,8 @@ def test_every_method_is_run_on_the_planted_model(toy, planted_fault):
     plan, fault = planted_fault
     after = planted.planted_states(fault, toy.states)
     neg, pos = np.arange(3), np.arange(3, 9)
-    rows = judge_methods(Evidence(fault.tail, after, neg, pos, 0, 20, {}), plan.weights)
+    evidence = Evidence(fault.tail, after, neg, pos, 0, 20, {})
+    rows = judge_methods(METHODS, evidence, plan.weights)
     assert [row["method"] for row in rows] == [name for _, name in METHODS]
     (size,) = [row for row in rows if row["method"] == "magnitude"]
     scores = np.abs(flat(fault.tail))

@@ -104,6 +104,18 @@ def test_more_faults_keep_the_ones_there_are(done, server, tmp_path):
     assert {name.split("/")[-1] for name in made} == {"neurons3_rows.csv", "weights3_rows.csv"}
 
 
+def test_only_the_methods_that_run_are_asked(done, server, tmp_path):
+    root = shutil.copytree(done[0], tmp_path / "root")
+    few = ["ochiai", "neuron/vdiff"]
+    finished = server.run(9, root, constants={"METHODS_TO_RUN": few})
+    assert finished.status == 0, finished.stderr
+    assert set(table_of(root)["method"]) == {"ochiai", "vdiff"}
+    finished = server.run(9, root, constants={"METHODS_TO_RUN": []})
+    assert finished.status == 2 and "METHODS_TO_RUN" in finished.stderr
+    assert server.run(9, root).status == 0
+    assert table_of(root).equals(table_of(done[0]))
+
+
 def test_no_states_of_the_test_split_is_one_line(done, server, tmp_path):
     root = shutil.copytree(done[0], tmp_path / "root")
     shutil.rmtree(root / FOLD / "cache_states_test")

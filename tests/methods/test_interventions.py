@@ -5,6 +5,7 @@ import pytest
 import references
 import torch
 import vit_tails
+from captum.attr import FeatureAblation
 
 from utils.methods import METHODS, interventions
 from utils.methods.interventions import mean_loss_change
@@ -49,6 +50,15 @@ def test_the_range_of_care_is_that_of_every_sample(make_toy):
     toy = make_toy(*SHAPE)
     narrow = references.care(toy.net, *toy.take(NEG), toy.take(NEG)[0])
     assert references.relative_error(score(toy, "care"), narrow) > 0.01
+
+
+def test_agrees_with_captum(toy):
+    """Feature ablation of the neurons: a pass for each."""
+    h, labels = toy.take(toy.everyone)
+    captum = FeatureAblation(lambda a, h, labels: references.cross_entropy(toy.net, h, a, labels))
+    lost = captum.attribute(toy.net.a(h), additional_forward_args=(h, labels)).mean(dim=0)
+    found = change(toy, np.zeros((1, toy.tail.m)), toy.everyone)[0]
+    assert references.relative_error(found, -lost) < 1e-5
 
 
 def test_zero_out_is_what_the_whole_model_says_with_the_neuron_set_to_zero(make_vit):

@@ -12,7 +12,9 @@ from utils.errors import UserError
 from utils.judge import metrics, nulls, planted
 from utils.judge.comparison import LIFTED, NEURON, WEIGHT
 from utils.methods import METHODS
+from utils.methods.chosen import chosen_methods
 from utils.methods.evidence import Evidence
+from utils.methods.method import Method
 from utils.model import gradients, states, tail
 from utils.model.inputs import M1, Inputs, open_inputs
 from utils.model.states import States, cache_inputs, load_states, load_tail
@@ -40,6 +42,11 @@ def require_ready(job: Job) -> None:
         raise UserError(
             "faults are planted with the test split, which only the truth 'repair' needs; "
             "add it to TRUTHS in utils/constants.py and run exp-fl-5-2.py again"
+        )
+    if not chosen_methods(METHODS, job.constants):
+        raise UserError(
+            "METHODS_TO_RUN in utils/constants.py names no method, and only methods of ours can be "
+            "asked for planted faults; name some"
         )
     ledger = open_inputs(job).ledger
     for path, step in [*cache_inputs(job.paths), *cache_inputs(job.paths, TEST)]:
@@ -85,7 +92,7 @@ def write_fault(job: Job, inputs: Inputs, kind: str, number: int, given: cache) 
     """One fault: its weights, their change, and its rows in a file of their own."""
     paths = job.paths
     rows_path = paths.planted(kind, number, "rows")
-    methods = METHODS.values()
+    methods = chosen_methods(METHODS, job.constants).values()
     task = inputs.ledger.task(
         f"{kind}{number}",
         inputs=[M1, *cache_inputs(paths), *cache_inputs(paths, TEST)],
@@ -161,16 +168,19 @@ def judge_fault(
     evidence = Evidence(
         fault.tail, after, neg, pos, job.seed, job.constants["IG_POINTS"], fold_memo={}
     )
-    return [head | row for row in judge_methods(evidence, plan.weights)]
+    methods = chosen_methods(METHODS, job.constants)
+    return [head | row for row in judge_methods(methods, evidence, plan.weights)]
 
 
-def judge_methods(evidence: Evidence, weights: np.ndarray) -> list[dict]:
-    """Every method on a planted model: level, method and how well it finds `weights`."""
+def judge_methods(
+    methods: dict[tuple[str, str], Method], evidence: Evidence, weights: np.ndarray
+) -> list[dict]:
+    """Each method on a planted model: level, method and how well it finds `weights`."""
     d, m = evidence.tail.d, evidence.tail.m
     truth = planted.planted_truth(weights, ranking.n_weights(m, d))
     activation_function(evidence.tail.activation)
     rows = []
-    for (level, name), method in METHODS.items():
+    for (level, name), method in methods.items():
         with cpu_threads(1):  # threads take whole pieces (utils.run.pieces)
             found = method.function(evidence)
         score, order = found.score, found.ranking
