@@ -1,4 +1,4 @@
-"""Step 4: neuron / ig - integrated gradients of the true class's probability."""
+"""Step 4: neurons by their gradients: ig and its relatives."""
 
 from utils.methods import localisation
 

@@ -1,4 +1,4 @@
-"""Step 5: weight / bl (Arachne) and the trivial baselines that a method has to beat."""
+"""Step 5: bl (Arachne), other methods that ask the loss, and trivial baselines."""
 
 from utils.methods import localisation
 

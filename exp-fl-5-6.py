@@ -1,4 +1,4 @@
-"""Step 6: vdiff, vdiff+mean_act (neurons), vdiff, vdiff+mean_act+grad_loss (weights)."""
+"""Step 6: methods that look at activations alone: vdiff and its combinations, spectra."""
 
 from utils.methods import localisation
 

@@ -27,7 +27,7 @@ from utils.run.paths import FoldPaths
 REPOSITORY = Path(__file__).resolve().parent.parent
 OUTPUT = Path(__file__).parent / "results" / "bench_fold.csv"
 STEPS = (1, 4, 5, 6, 7)
-LIMIT_S, LIMIT_MIB, LIMIT_BYTES = 220, 3 * 1024, 60
+LIMIT_S, LIMIT_MIB, LIMIT_BYTES = 420, 3 * 1024, 85
 
 
 def run_process(arguments: list[str]) -> dict[str, float]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import bench, synthetic
+from benchmarks import bench, bench_methods, synthetic
 from benchmarks.bench_fold import disk_use, run_process
 from benchmarks.shapes import Shape
 from utils import ranking
@@ -71,6 +71,17 @@ def test_float32_and_float64_rankings_agree(tail_and_states):
 @torch.no_grad()
 def test_the_block_size_changes_nothing(tail_and_states):
     assert (bench.bench_blocks(*tail_and_states)["max_diff"] < 1e-6).all()
+
+
+def test_each_method_that_is_named_is_measured(tail_and_states, monkeypatch):
+    monkeypatch.setattr(bench_methods, "FAILURES", 30)
+    neg, pos = bench_methods.failures_and_others(tail_and_states[1])
+    assert len(neg) == 30 and not set(neg) & set(pos)
+    table = bench_methods.measure(*tail_and_states, neg, pos, ["vdiff", "care"])
+    assert list(table["level"] + "/" + table["method"]) == [
+        "neuron/care", "neuron/vdiff", "weight/vdiff",
+    ]  # fmt: skip
+    assert (table["seconds"] > 0).all() and (table["n_neg"] == 30).all()
 
 
 def test_overlap_of_different_rankings_is_seen():

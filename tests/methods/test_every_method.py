@@ -125,7 +125,8 @@ def test_every_method_gives_the_same_on_a_gpu(make_toy, key):
     evidence = toy.evidence(neg, pos)
     evidence.tail = toy.tail.to(torch.device("cuda"))
     on_gpu = METHODS[key].function(evidence).score
-    assert references.relative_error(on_gpu, score(toy, *key, neg, pos)) < 1e-4
+    error = references.relative_error(on_gpu, score(toy, *key, neg, pos))
+    assert error < max(1e-4, LOOSE.get(key, 0))
 
 
 # Changes that must not matter
