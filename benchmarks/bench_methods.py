@@ -2,14 +2,17 @@
 
 Run from the repository's root: python -m benchmarks.bench_methods [--only METHOD ...]
 
-A method has nothing that another one has left: what methods share is charged to each
-of them. `cpu_s` adds up the threads and hardly depends on what else the machine does;
-`peak_mib` is how much the process grew. zero_out and care, whose cost grows with the
-classes, are measured with 1,000 of them as well.
+Each method runs in a process of its own and has nothing that another one has left: what
+methods share is charged to each of them. `cpu_s` adds up the threads and hardly depends
+on what else the machine does; `peak_mib` is how much the process grew. zero_out and
+care, whose cost grows with the classes, are measured with 1,000 of them as well.
 """
 
 import argparse
 import time
+from collections.abc import Callable
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from benchmarks.shapes import VIT_BASE, Shape
 from benchmarks.synthetic import make_states
 from utils.methods import METHODS
 from utils.methods.evidence import Evidence
+from utils.methods.method import Method
 from utils.model.states import States
 from utils.model.tail import Tail
 from utils.run import storage
@@ -41,19 +45,35 @@ def measure(
 ) -> pd.DataFrame:
     """A row for each method that `names` has."""
     rows = []
+    sizes = {"classes": tail.n_classes, "samples": states.n_samples, "n_neg": len(neg)}
     for (level, name), method in METHODS.items():
         if name not in names:
             continue
         evidence = Evidence(tail, states, neg, pos, 0, IG_POINTS, fold_memo={})
-        with cpu_threads(1):  # threads take whole pieces (utils.run.pieces)
-            began = time.process_time()
-            found = timed(lambda method=method, given=evidence: method.function(given), 1)
-            cpu_s = time.process_time() - began
-        sizes = {"classes": tail.n_classes, "samples": states.n_samples, "n_neg": len(neg)}
-        row = {"level": level, "method": name, "step": method.step, **sizes}
-        rows.append(row | {"seconds": found.seconds, "cpu_s": cpu_s, "peak_mib": found.peak_mib})
-        print(f"{level}/{name}: {found.seconds:.2f} s, {cpu_s:.2f} s of processors", flush=True)
+        cost = in_a_process(partial(cost_of, method, evidence))
+        rows.append({"level": level, "method": name, "step": method.step, **sizes, **cost})
+        print(f"{level}/{name}: " + ", ".join(f"{k} {v:.2f}" for k, v in cost.items()), flush=True)
     return pd.DataFrame(rows)
+
+
+def in_a_process(function: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Call it in a fork, which has the states of its parent without a copy of them."""
+    context = get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sender.send(function()))
+    process.start()
+    sender.close()
+    found = receiver.recv()
+    process.join()
+    return found
+
+
+def cost_of(method: Method, evidence: Evidence) -> dict[str, float]:
+    with cpu_threads(1):  # threads take whole pieces (utils.run.pieces)
+        began = time.process_time()
+        found = timed(partial(method.function, evidence), 1)
+        cpu_s = time.process_time() - began
+    return {"seconds": found.seconds, "cpu_s": cpu_s, "peak_mib": found.peak_mib}
 
 
 def main() -> None:
