@@ -140,8 +140,10 @@ def require_own_name(source: Source) -> None:
 
 
 def require_references(job: Job) -> None:
-    """Refuse a name in REFERENCES that no method has, ours or a user's in any fold of the call,
-    and a method of ours that METHODS_TO_RUN leaves out."""
+    """Refuse a name in REFERENCES that no method has, ours or a user's in any fold of the call.
+
+    A method of ours that METHODS_TO_RUN leaves out is refused too.
+    """
     folds = [replace(job.paths, fold=fold) for fold in job.args.fold]
     files = [comparison.user_method(path) for paths in folds for path in paths.every_score()]
     users = {key[1] for key in files if key and key not in METHODS}

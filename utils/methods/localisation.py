@@ -51,8 +51,10 @@ def methods_of(step: int, setting: str, constants: dict[str, Any]) -> dict[tuple
 
 
 def require_caches(job: Job) -> Inputs:
-    """Refuse METHODS_TO_RUN that cannot be meant, and a fold whose settings or cached states are
-    missing or out of date."""
+    """Refuse a fold whose settings or cached states are missing or out of date.
+
+    METHODS_TO_RUN that cannot be meant is refused before.
+    """
     chosen_methods(METHODS, job.constants)
     inputs = open_inputs(job)
     for path, step in [(job.paths.settings, SETTINGS_STEP), *cache_inputs(job.paths)]:
