@@ -2,12 +2,13 @@
 
 import pandas as pd
 
-from utils.judge import planting
+from utils.judge import faults, planting
+from utils.methods import own
 from utils.model.inputs import open_inputs
 from utils.run import cli
 from utils.summary import effects
 
-STEP = planting.STEP
+STEP = faults.STEP
 
 
 def work(job: cli.Job) -> pd.DataFrame:
@@ -23,4 +24,12 @@ def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(STEP, __doc__, work, needs=("training",), ready=planting.require_ready, after=show)
+    cli.run(
+        STEP,
+        __doc__,
+        work,
+        add_options=own.add_option,
+        needs=("training",),
+        ready=planting.require_ready,
+        after=show,
+    )

@@ -9,7 +9,7 @@ import torch
 
 from utils import ranking
 from utils.judge import planted
-from utils.judge.planting import judge_methods
+from utils.judge.faults import judge_methods
 from utils.methods.evidence import Evidence
 from utils.model.states import states_from_h
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pipeline
 import pytest
 
-from utils.judge import planting
+from utils.judge import faults
 from utils.methods import METHODS
 from utils.model import checkpoints
 from utils.ranking import flatten
@@ -50,7 +50,7 @@ def table_of(root):
 def test_rows_and_files(done):
     root, finished = done
     table = table_of(root)
-    assert list(table.columns) == planting.COLUMNS
+    assert list(table.columns) == faults.COLUMNS
     assert set(table["kind"]) == {"neurons", "weights"}
     w_m1 = flatten(*checkpoints.read_ffn(root / f"out_vit_{pipeline.NAME}" / "checkpoint-10"))
     for (kind, number), rows in table.groupby(["kind", "fault"]):

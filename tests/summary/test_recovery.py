@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from utils.judge import planting, transplant
+from utils.judge import transplant
+from utils.judge.faults import COLUMNS
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.summary import effect_files, recovery
 
@@ -43,7 +44,7 @@ def planted_of(values, faults=2):
          "lift@R": value + fault, "ap/random": 1, "first_hit": 1}
         for fold in (0, 1, 2) for kind in ("neurons", "weights") for fault in range(faults)
         for (level, method), value in zip(METHODS, values, strict=True)
-    ]).reindex(columns=planting.COLUMNS)  # fmt: skip
+    ]).reindex(columns=COLUMNS)  # fmt: skip
 
 
 def test_area_is_the_mean_over_log_k():

@@ -12,7 +12,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from utils import ranking
 from utils.data.settings import ALL, SETTINGS_STEP, read_samples, read_settings, setting_inputs
-from utils.methods import METHODS
+from utils.errors import UserError
+from utils.methods import METHODS, own
 from utils.methods.chosen import chosen_methods, stands_under
 from utils.methods.evidence import Evidence
 from utils.methods.method import Method
@@ -29,12 +30,12 @@ from utils.run.task import Task
 
 
 def main(step: int, description: str) -> NoReturn:
-    """A script whose methods are all in the dictionary: run those of its step."""
+    """A script whose methods are all in the dictionary, or a user's own: run those of its step."""
     run(
         step,
         description,
         run_methods,
-        add_options=add_options,
+        add_options=add_own_options if step == own.STEP else add_options,
         needs=("training",),
         ready=require_caches,
         after=show,
@@ -53,13 +54,29 @@ def methods_of(step: int, setting: str, constants: dict[str, Any]) -> dict[tuple
 def require_caches(job: Job) -> Inputs:
     """Refuse a fold whose settings or cached states are missing or out of date.
 
-    METHODS_TO_RUN that cannot be meant is refused before.
+    METHODS_TO_RUN that cannot be meant, and a file of methods that cannot be run or would
+    overwrite a score file of the user's, are refused before.
     """
     chosen_methods(METHODS, job.constants)
+    methods = own.methods_of(job.args)
     inputs = open_inputs(job)
     for path, step in [(job.paths.settings, SETTINGS_STEP), *cache_inputs(job.paths)]:
         inputs.ledger.require(path, step)
+    for setting in read_settings(job.paths) if methods else ():
+        for level, name in methods:
+            require_free(job.paths, inputs.ledger, setting, level, name)
     return inputs
+
+
+def require_free(paths: FoldPaths, ledger: Ledger, setting: str, level: str, name: str) -> None:
+    """Refuse to write over a score file that no step made: it has no ranking beside it."""
+    score = paths.score(setting, level, name)
+    alone = not paths.ranking(setting, level, name).exists()
+    if score.exists() and alone and ledger.producer(ledger.relative(score)) is None:
+        raise UserError(
+            f"{score} is a file of your own, and --methods has a method of that name; rename one "
+            "of them"
+        )
 
 
 def run_methods(job: Job) -> pd.DataFrame:
@@ -71,37 +88,22 @@ def run_methods(job: Job) -> pd.DataFrame:
     """
     inputs = require_caches(job)
     ledger, paths = inputs.ledger, job.paths
-    methods = {s: methods_of(job.step, s, job.constants) for s in read_settings(paths)}
-    settings = [setting for setting, found in methods.items() if found]
-    ns = job.budgets(inputs.d, inputs.m)
-    device = pick_device(job.args.device)
-    ledger.device = str(device)
-    tail = load_tail(inputs.pair.m1).to(device)
-    states = load_states(paths, tail)
-    job.log.info(
-        "reads cache_states_repair/ (%d samples), the tail of %s, %d settings; n: %s; device: %s",
-        states.n_samples, inputs.pair.m1.name, len(settings), ns, device,
-    )  # fmt: skip
-    fold_memo: dict = {}
-    count: Counter[tuple[str, bool]] = Counter()  # (whole or cut, made now)
-    with logging_redirect_tqdm([job.log]):
-        for setting in tqdm(settings, desc=f"step {job.step}", unit="setting"):
-            samples = read_samples(paths, setting, states.n_samples)
-            evidence = Evidence(
-                tail, states, *samples, job.seed, job.constants["IG_POINTS"], fold_memo
-            )
-            for (level, name), method in methods[setting].items():
-                made = localise(job, ledger, evidence, setting, level, name, method)
-                count["whole", made] += 1
-                for n in ns:
-                    count["cut", cut(job, inputs, setting, level, name, method, n)] += 1
-    made_now = {(s, f"{level}/{name}") for s in settings for level, name in methods[s]}
+    mine = own.methods_of(job.args)
+    methods = {
+        s: methods_of(job.step, s, job.constants) | own.standing_under(mine, s)
+        for s in read_settings(paths)
+    }
+    methods = {setting: found for setting, found in methods.items() if found}
+    count = localise_all(job, inputs, methods)
+    made_now = {(s, f"{level}/{name}") for s, found in methods.items() for level, name in found}
+    ours = {f"{level}/{name}" for level, name in METHODS}
 
     def shown(row: dict[str, Any]) -> bool:
-        return (row["setting"], row["method"]) in made_now
+        """A row of a method of ours that METHODS_TO_RUN leaves out is not."""
+        return (row["setting"], row["method"]) in made_now or row["method"] not in ours
 
     ledger.close(shown)
-    if not settings:
+    if not methods:
         job.log.info("METHODS_TO_RUN has no method of step %d", job.step)
     job.log.info(
         "made %d rankings and %d cut at n, kept %d and %d that are up to date%s",
@@ -109,6 +111,47 @@ def run_methods(job: Job) -> pd.DataFrame:
         f"; wrote {paths.results}" if count["whole", True] + count["cut", True] else "",
     )  # fmt: skip
     return time_table(ledger.times(shown))
+
+
+def localise_all(
+    job: Job, inputs: Inputs, methods: dict[str, dict[tuple[str, str], Method]]
+) -> Counter[tuple[str, bool]]:
+    """Run the methods of each setting; how many rankings there are, by (whole or cut, made now).
+
+    A user's method that fails is left out with one line, and the others go on.
+    """
+    ledger, paths = inputs.ledger, job.paths
+    ns = job.budgets(inputs.d, inputs.m)
+    device = pick_device(job.args.device)
+    ledger.device = str(device)
+    tail = load_tail(inputs.pair.m1).to(device)
+    states = load_states(paths, tail)
+    job.log.info(
+        "reads cache_states_repair/ (%d samples), the tail of %s, %d settings; n: %s; device: %s",
+        states.n_samples, inputs.pair.m1.name, len(methods), ns, device,
+    )  # fmt: skip
+    fold_memo: dict = {}
+    count: Counter[tuple[str, bool]] = Counter()
+    failures: dict[tuple[str, str], dict[str, str]] = {}  # by setting
+    with logging_redirect_tqdm([job.log]):
+        for setting in tqdm(methods, desc=f"step {job.step}", unit="setting"):
+            samples = read_samples(paths, setting, states.n_samples)
+            evidence = Evidence(
+                tail, states, *samples, job.seed, job.constants["IG_POINTS"], fold_memo
+            )
+            for (level, name), method in methods[setting].items():
+                try:
+                    made = localise(job, ledger, evidence, setting, level, name, method)
+                except own.MethodFailed as error:
+                    failures.setdefault((level, name), {})[setting] = str(error)
+                    forget(ledger, setting, level, name, ns)
+                    continue
+                count["whole", made] += 1
+                for n in ns:
+                    count["cut", cut(job, inputs, setting, level, name, method, n)] += 1
+    for found in failures.values():
+        job.leave_out(own.failures_in_words(found))
+    return count
 
 
 def localise(
@@ -126,9 +169,8 @@ def localise(
     task = ledger.task(
         f"{setting}/{level}/{name}",
         inputs=[M1, *cache_inputs(paths), *samples],
-        constants=method.constants,
-        code=(*method.code, method.function, localise),
-    )  # fmt: skip
+        **method.recipe | {"code": (*method.recipe["code"], localise)},
+    )
     if task.done:
         return False
     activation_function(evidence.tail.activation)  # its import is nobody's running time
@@ -139,14 +181,20 @@ def localise(
         order = scores.ranking if scores.ranking is not None else ranking.rank_by(scores.score)
         seconds = watch.seconds + evidence.saved_s - saved
         task.time(f"{level}/{name}", seconds, setting)
+        task.save_array(paths.ranking(setting, level, name), order)  # first: see require_free
         task.save_array(paths.score(setting, level, name), scores.score)
-        task.save_array(paths.ranking(setting, level, name), order)
         for stem, array in scores.extras.items():
             task.save_array(paths.extra(setting, stem), array)
         for note in scores.notes:
             level_of_note = logging.INFO if setting == ALL else logging.DEBUG
             job.log.log(level_of_note, "%s: %s", setting, note)
     return True
+
+
+def forget(ledger: Ledger, setting: str, level: str, name: str, ns: list[int]) -> None:
+    """Take away what a user's method made before it failed."""
+    for suffix in ("", *(f"/n{n}" for n in ns)):
+        ledger.drop(f"{setting}/{level}/{name}{suffix}")
 
 
 def cut(
@@ -220,6 +268,11 @@ def time_table(times: pd.DataFrame) -> pd.DataFrame:
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_budget(parser)
     add_device(parser)
+
+
+def add_own_options(parser: argparse.ArgumentParser) -> None:
+    add_options(parser)
+    own.add_option(parser)
 
 
 def show(finished: list[tuple[Job, pd.DataFrame]]) -> None:

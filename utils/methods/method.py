@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class Method:
         depend on n: (arrays of `budget_reads`, d, n) -> scores (N,).
     budget_reads : what it reads of its setting, as names of a method of FoldPaths
         and that method's arguments.
+    source : of a user's own method, the hash of the file that defines it (utils.methods.own).
     """
 
     level: str
@@ -49,3 +50,12 @@ class Method:
     constants: tuple[str, ...] = ()
     with_budget: Callable[..., np.ndarray] | None = None
     budget_reads: tuple[tuple[str, ...], ...] = ()
+    source: str | None = None
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Keywords of `Ledger.task` for what decides the method's numbers, besides its inputs."""
+        if self.source is None:
+            return {"constants": self.constants, "code": (*self.code, self.function)}
+        own = {"file of the method": self.source}
+        return {"constants": self.constants, "parameters": own, "code": self.code}

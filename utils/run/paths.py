@@ -135,6 +135,10 @@ class FoldPaths:
         suffix = "csv" if what == "rows" else "npy"
         return self.results / "planted" / f"{kind}{fault}_{what}.{suffix}"
 
+    def planted_own(self, kind: str, fault: int, level: str, method: str) -> Path:
+        """The row of a user's method on one fault."""
+        return self.results / "planted" / f"{kind}{fault}_{level}_{method}.csv"
+
     # ground_truth/
     @property
     def abs_diff(self) -> Path:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from utils.judge import layers, planting, transplant, transplants
+from utils.judge import faults, layers, transplant, transplants
 from utils.run import pictures, storage
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task
@@ -40,7 +40,7 @@ def write(
     n_folds = constants["N_FOLDS"]
     moved = below(folds, "transplants", transplants.STEP, transplant.COLUMNS)
     swapped = below(folds, "layers", transplants.STEP, layers.COLUMNS)
-    faults = below(folds, "planted_table", planting.STEP, planting.COLUMNS)
+    planted = below(folds, "planted_table", faults.STEP, faults.COLUMNS)
     lifts = read_lifts(folds, constants["TRUTHS"])
     both = {}
     if len(moved):
@@ -50,11 +50,11 @@ def write(
     correlated = recovery.recovery_table(both, n_folds)
     if len(correlated):
         task.save_table(paths.table("recovery"), correlated)
-    found = recovery.planted_table(faults, n_folds)
+    found = recovery.planted_table(planted, n_folds)
     if len(found):
         task.save_table(paths.table("planted"), found)
     places = recovery.verdicts_table(
-        {truth: lifts[truth] for truth in (CHANGE, REPAIR) if truth in lifts}, moved, faults
+        {truth: lifts[truth] for truth in (CHANGE, REPAIR) if truth in lifts}, moved, planted
     )
     agreement = recovery.verdict_agreement(places)
     task.save_table(paths.table("verdicts"), places)
