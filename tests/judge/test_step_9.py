@@ -125,3 +125,57 @@ def test_no_states_of_the_test_split_is_one_line(done, server, tmp_path):
     assert "cache_states_test" in line and "run exp-fl-5-3.py" in line
     finished = server.run(9, root, constants={"TRUTHS": ("change",)})
     assert finished.status == 2 and "add it to TRUTHS" in finished.stderr
+
+
+OWN = """
+from utils.methods.own import fl_method
+
+@fl_method("weight", "size")
+def size(e):
+    return abs(flat(e.tail))
+
+@fl_method("neuron", "bad")
+def bad(e):
+    return e.states.a.mean(axis=0) * float("nan")
+
+def flat(tail):
+    from utils.ranking import flatten
+    return flatten(tail.w_bef.numpy(), tail.w_aft.numpy())
+"""
+
+
+def test_a_users_methods_are_asked_too(done, server, tmp_path):
+    root, mine = shutil.copytree(done[0], tmp_path / "root"), tmp_path / "mine.py"
+    mine.write_text(OWN)
+    finished = server.run(9, root, "--methods", str(mine))
+    assert finished.status == 2
+    (line,) = finished.stderr.splitlines()
+    assert "neuron/bad of mine.py returned 128 of 128 scores that are NaN" in line
+    assert "(fault neurons" in line and " more); mend the function" in line
+    table, before = table_of(root), table_of(done[0])
+    assert table[table["method"] != "size"].reset_index(drop=True).equals(before)
+    ours = table[table["method"] == "magnitude"].drop(columns="method")
+    own = table[table["method"] == "size"].drop(columns="method")
+    assert len(own) and own.reset_index(drop=True).equals(ours.reset_index(drop=True))
+    assert not [p for p in finished.points if p.endswith("_rows.csv")]  # ours are kept
+    # Later calls have its rows until its file, or M1, is another one.
+    known = pipeline.results(root)
+    again = server.run(9, root)
+    assert again.status == 0 and pipeline.results(root) == known
+    mine.write_text(OWN.replace("abs(flat(e.tail))", "-abs(flat(e.tail))"))
+    assert server.run(9, root, "--methods", str(mine)).status == 2
+    other = table_of(root)
+    assert not other[other["method"] == "size"].equals(own)
+    few = {"METHODS_TO_RUN": []}
+    mine.write_text(OWN.split('@fl_method("neuron"')[0] + OWN[OWN.index("def flat") :])
+    assert server.run(9, root, "--methods", str(mine), constants=few).status == 0
+    assert set(table_of(root)["method"]) == {"size"}
+
+
+def test_a_file_of_methods_that_cannot_be_run_costs_one_line_and_no_work(done, server, tmp_path):
+    root, mine = shutil.copytree(done[0], tmp_path / "root"), tmp_path / "mine.py"
+    mine.write_text("1 / 0")
+    before = pipeline.snapshot(root)
+    finished = server.run(9, root, "--methods", str(mine))
+    assert finished.status == 2 and "cannot be run: ZeroDivisionError" in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1 and pipeline.snapshot(root) == before

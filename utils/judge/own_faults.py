@@ -1,4 +1,4 @@
-"""What a user's own methods make of the planted faults of step 9 (definitions 12 and 14)."""
+"""What a user's own methods make of the planted faults of step 9 (definitions 7 and 12)."""
 
 from pathlib import Path
 

@@ -117,7 +117,7 @@ def usable_user_sources(
     usable = []
     for source in user_sources(job.paths, settings):
         try:
-            ledger.relative(source.score)
+            require_current(ledger, source)
             require_own_name(source)
             ledger.hashes.get(source.score)  # a file, and not what would never end
             read_file(source, m, n_weights)
@@ -126,6 +126,17 @@ def usable_user_sources(
         else:
             usable.append(source)
     return usable
+
+
+def require_current(ledger: Ledger, source: Source) -> None:
+    """Refuse scores that step 5 made with a user's function, of another M1 or other samples."""
+    made_by = ledger.producer(ledger.relative(source.score))
+    reason = made_by and ledger.why_stale(made_by)
+    if reason:
+        raise UserError(
+            f"{source.score} is out of date: {reason}; give the file of your methods to "
+            "exp-fl-5-5.py again (--methods FILE.py)"
+        )
 
 
 def require_own_name(source: Source) -> None:

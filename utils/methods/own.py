@@ -1,4 +1,4 @@
-"""A user's own FL methods: functions of a file, marked with a decorator (docs/definitions.md 14).
+"""A user's own FL methods: functions of a file, marked with a decorator (docs/definitions.md 7).
 
 from utils.methods.own import fl_method
 
@@ -181,7 +181,7 @@ def own_scores(function: Function, level: str, name: str, path: Path, evidence: 
     except (Exception, SystemExit) as error:
         raise MethodFailed(f"{head} raised {in_words(error, path)}") from None
     if scores.dtype.kind not in "fiub":
-        raise MethodFailed(f"{head} returned {type(given).__name__}, no array of numbers")
+        raise MethodFailed(f"{head} returned values of type {scores.dtype}, no numbers")
     if scores.shape != (size,):
         raise MethodFailed(f"{head} returned the shape {scores.shape}; ({size},) is needed")
     kept = scores.dtype if scores.dtype in (np.float32, np.float64) else np.float64
