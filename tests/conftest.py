@@ -1,6 +1,7 @@
 """Shared fixtures: a small random tail with its cached states, and tiny ViT checkpoints."""
 
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,17 @@ def stages(server, tmp_path_factory):
     import pipeline
 
     return pipeline.run_stages(server, tmp_path_factory.mktemp("stages"))
+
+
+@pytest.fixture(scope="session")
+def effects(server, stages, tmp_path_factory):
+    """Steps 8 and 9 run once, undisturbed, after the others."""
+    import pipeline
+
+    folder = tmp_path_factory.mktemp("effects")
+    root = folder / "root"
+    shutil.copytree(stages[pipeline.SUMMARY].before.parent / "root", root)
+    return pipeline.run_each(server, pipeline.EFFECTS, root, folder)
 
 
 @pytest.fixture

@@ -103,15 +103,6 @@ def test_running_again_makes_nothing_and_anew_the_same_bytes(root, server):
     assert pipeline.results(root) == before
 
 
-def test_a_killed_step_goes_on_and_ends_the_same(stages, done, server, tmp_path):
-    root = shutil.copytree(stages[pipeline.SUMMARY].before, tmp_path / "root")
-    writes = done[1].points
-    for at in (len(writes) // 3, len(writes) // 3):
-        assert server.run(8, root, mode="kill", at=at).status == -9
-    assert server.run(8, root).status == 0
-    assert pipeline.results(root) == pipeline.results(done[0])
-
-
 def test_a_users_method_is_transplanted_and_the_others_are_kept(root, server):
     size = table_of(root)["k"].max()
     scores = np.random.default_rng(0).random(size, dtype=np.float32)

@@ -40,8 +40,12 @@ PRELOADED = (
     "utils.model.forward",
     "utils.methods.localisation",
     "utils.judge.tables",
+    "utils.judge.transplants",
+    "utils.judge.layered",
+    "utils.judge.planting",
     "utils.data.misclassification",
     "utils.summary.files",
+    "utils.summary.effect_files",
 )
 # audit event -> (what it is called here, position of the path among its arguments)
 EVENTS = {

@@ -282,6 +282,7 @@ class Server:
 QUICK = {"PERMUTATION_DRAWS": 49, "BOOTSTRAP_DRAWS": 49}
 SUMMARY = "summary"
 STAGES = (1, 2, 3, 4, 5, 6, 7, SUMMARY)
+EFFECTS = (8, 9)
 
 
 @dataclass(frozen=True)
@@ -303,8 +304,15 @@ def run_stages(server: Server, folder: Path) -> dict[int | str, Stage]:
     """Make a fold below `folder` and run every step on it."""
     root = folder / "root"
     make_fold(root)
+    return run_each(server, STAGES, root, folder)
+
+
+def run_each(
+    server: Server, stages: tuple[int | str, ...], root: Path, folder: Path
+) -> dict[int | str, Stage]:
+    """Run steps on the fold below `root` one after another; the trees before them in `folder`."""
     found = {}
-    for stage in STAGES:
+    for stage in stages:
         before = shutil.copytree(root, folder / f"before_{stage}")
         done = run_stage(server, stage, root)
         if done.status:
