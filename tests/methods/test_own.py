@@ -33,7 +33,8 @@ def load(folder: Path, text: str, name: str = "mine.py"):
 
 
 def define(level: str, name: str, body: str) -> str:
-    return f'@fl_method("{level}", "{name}")\ndef f{abs(hash((level, name)))}(e):\n    {body}\n'
+    function = f"{level}_{''.join(c for c in name if c.isalnum())}"
+    return f'@fl_method("{level}", "{name}")\ndef {function}(e):\n    {body}\n'
 
 
 def given_by(folder: Path, toy, level: str, body: str):
