@@ -1,10 +1,11 @@
-"""Seconds and peak memory of steps 1 and 4 to 7 on one synthetic ViT-Base fold.
+"""Seconds and peak memory of steps 1 and 4 to 9 on one synthetic ViT-Base fold.
 
 Run from the repository's root: python -m benchmarks.bench_fold [--root DIR] [--d D] [--samples S]
 
 Every step runs as a user runs it, in a process of its own; `peak_mib` is the
 largest resident size of that process, mapped files included. Step 7 compares
-every method, without n and with the default n.
+every method, without n and with the default n. Step 8 leaves the blocks out, for
+which the fold has no whole model; steps 8 and 9 do not count in the sum.
 """
 
 import argparse
@@ -27,7 +28,13 @@ from utils.run.paths import FoldPaths
 REPOSITORY = Path(__file__).resolve().parent.parent
 OUTPUT = Path(__file__).parent / "results" / "bench_fold.csv"
 STEPS = (1, 4, 5, 6, 7)
+EFFECT_STEPS = (8, 9)
 LIMIT_S, LIMIT_MIB, LIMIT_BYTES = 420, 3 * 1024, 85
+# A script with the constant that leaves step 8's blocks out.
+WITHOUT_BLOCKS = (
+    "import runpy, sys; from utils import constants; constants.LAYER_SAMPLES = 0; "
+    "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 
 
 def run_process(arguments: list[str]) -> dict[str, float]:
@@ -54,7 +61,8 @@ def run_process(arguments: list[str]) -> dict[str, float]:
 def run_step(step: int, root: Path) -> dict[str, float | int]:
     """One numbered step on the synthetic fold."""
     where = ["--ds", DS, "--fold", str(FOLD), "--root", str(root)]
-    return {"step": step, **run_process([f"exp-fl-5-{step}.py", *where])}
+    script = [f"exp-fl-5-{step}.py", *where]
+    return {"step": step, **run_process(["-c", WITHOUT_BLOCKS, *script] if step == 8 else script)}
 
 
 def disk_use(paths: FoldPaths, n_weights: int) -> dict[str, float | list[str]]:
@@ -102,9 +110,9 @@ def measure(root: Path, shape: Shape) -> tuple[pd.DataFrame, dict]:
         "cpu_s": table["cpu_s"].sum(),
         "peak_mib": table["peak_mib"].max(),
     }
-    return pd.concat([table, pd.DataFrame([total])], ignore_index=True), disk_use(
-        paths, shape.n_weights
-    )
+    disk = disk_use(paths, shape.n_weights)
+    effects = [run_step(step, root) for step in EFFECT_STEPS]
+    return pd.concat([table, pd.DataFrame([total, *effects])], ignore_index=True), disk
 
 
 def main() -> None:
