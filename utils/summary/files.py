@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from utils.run import pictures
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task
-from utils.summary import across_folds, fold_tables, latex, notes, overview, workbook
+from utils.summary import across_folds, fold_tables, latex, notes, overview, short, workbook
 from utils.summary.figures import catalogue
 from utils.summary.views import (
     View,
@@ -50,14 +50,13 @@ def write(
     layer = overview.layer_table(read_all(repaired, "repair_table", ["setting", "loss_m1"]))
     truths = overview.truth_agreement(verdicts)
     intervals = {view.truth: view.intervals(column) for view in views}
-    short = overview.overview_table(verdicts, intervals, specificities(crossed, column), seconds)
+    table = overview.overview_table(verdicts, intervals, specificities(crossed, column), seconds)
     found = overview.sentences(verdicts, references, truths, layer, f"{percent:g}%")
     said = notes.of(whole.tables, whole.metrics, constants["N_FOLDS"]) + remarks
     for view in views:
         said += notes.absent_truth(view.truth, view.tables.folds, whole.tables.folds)
         said += notes.fewer_positives(view.tables, percent)
     sheets = {
-        "Overview": short,
         "Verdict": verdicts,
         "Summary": below([view.summary for view in views]),
         "Comparisons": below([view.compared for view in views]),
@@ -67,13 +66,17 @@ def write(
         ),
         "Times": times,
     }
-    for name in ("Overview", "Verdict", "Summary", "Comparisons", "Times"):
+    task.save_table(paths.table("overview"), table)
+    for name in ("Verdict", "Summary", "Comparisons", "Times"):
         task.save_table(paths.table(name.lower()), sheets[name])
     task.save_table(paths.table("truths"), truths)
     if len(layer):
         task.save_table(paths.table("layer"), layer)
     task.save_bytes(paths.notes, ("\n".join([*found, "", *said]) + "\n").encode())
-    task.save_bytes(paths.workbook, workbook.render(sheets, notes.COLUMNS, [*found, *said]))
+    front = workbook.Overview(
+        found, f"{column} by each truth", short.short_table(table), short.LEGEND
+    )
+    task.save_bytes(paths.workbook, workbook.render(front, notes.COLUMNS, said, sheets))
     text = latex.document(views, verdicts, seconds, [*found, *said])
     task.save_bytes(paths.latex, text.encode())
     draw(task, paths, views, verdicts, references, crossed, seconds, percent)

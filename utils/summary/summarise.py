@@ -10,19 +10,17 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-import pandas as pd
-
 from utils import constants as user_constants
 from utils.run import cli, storage
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths, SummaryPaths
+from utils.summary import short
 from utils.summary.fold_records import FoldRecord, read_records, refuse_mixed, remarks
 from utils.summary.fold_tables import (
     STEP,
     STEPS,
     judged_files,
-    shown,
     truths_of,
     undefused,
 )
@@ -41,7 +39,7 @@ CODE = (
     "summary.figures.cumulative_gain", "summary.figures.locations",
     "summary.figures.metrics_at_k", "summary.figures.settings", "summary.figures.shared",
     "summary.figures.specificity", "summary.figures.time", "summary.figures.truths",
-    "summary.overview", "summary.verdict", "summary.views", "judge.relabelled",
+    "summary.overview", "summary.short", "summary.verdict", "summary.views", "judge.relabelled",
     "judge.relabelling", "judge.specificity", "truth",
 )  # fmt: skip
 
@@ -127,47 +125,6 @@ def _hash_table(hashes: HashCache, path: Any) -> str:
     return hashes.get(path)
 
 
-LEGEND = (
-    "p: beyond chance in these models, adjusted over methods; 95%: interval over folds, of new "
-    "folds; #: place; * neurons, each score given to the neuron's 2d weights"
-)
-
-
-def terminal_table(overview: pd.DataFrame) -> str:
-    """overview.csv in a few columns, a block for each truth."""
-    truths = [name.removeprefix("lift ") for name in overview.columns if name.startswith("lift ")]
-    keys = zip(overview["level"], overview["method"], strict=True)
-    columns = [("method", [shown(*key) for key in keys])]
-    for truth in truths:
-        ends = zip(overview[f"low {truth}"], overview[f"high {truth}"], strict=True)
-        columns += [
-            (truth, [_shown(value) for value in overview[f"lift {truth}"]]),
-            ("95%", [interval(*pair) for pair in ends]),
-            ("p", [_shown(value, 4) for value in overview[f"p_adjusted {truth}"]]),
-            ("#", ["-" if pd.isna(v) else f"{v:g}" for v in overview[f"place {truth}"]]),
-        ]
-    columns += [
-        ("of ceiling", [_percent(value) for value in overview["share_of_ceiling"]]),
-        ("specificity", [_shown(value) for value in overview["specificity"]]),
-        ("seconds", [_shown(value, 3) for value in overview["seconds"]]),
-    ]
-    table = pd.DataFrame(dict(enumerate(cells for _, cells in columns)))
-    table.columns = [name for name, _ in columns]
-    return table.to_string(index=False)
-
-
-def interval(low: float, high: float) -> str:
-    return f"{low:.2f}..{high:.2f}" if pd.notna(low) else "-"
-
-
-def _shown(value: float, digits: int = 2) -> str:
-    return "-" if pd.isna(value) else f"{value:.{digits}f}"
-
-
-def _percent(value: float) -> str:
-    return "-" if pd.isna(value) else f"{100 * value:.0f}%"
-
-
 def finding(paths: SummaryPaths, constants: dict[str, Any]) -> str:
     """What was found, in sentences and one short table, as text for the terminal."""
     overview = storage.read_table(paths.table("overview"), ["level", "method"], STEP)
@@ -175,6 +132,6 @@ def finding(paths: SummaryPaths, constants: dict[str, Any]) -> str:
     found, _, _ = paths.notes.read_text(encoding="utf-8").partition("\n\n")
     k = f"{constants['POSITIVE_PERCENT']:g}%"
     return (
-        f"\n{found}\n\nlift@{k} by each truth\n{terminal_table(overview)}\n{LEGEND}\n\n"
+        f"\n{found}\n\nlift@{k} by each truth\n{short.terminal_table(overview)}\n{short.LEGEND}\n\n"
         f"Notes, tables, workbook and figures: {paths.results}"
     )

@@ -2,7 +2,11 @@
 
 import io
 import re
+import textwrap
+import unicodedata
 import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +18,19 @@ from openpyxl.formatting.rule import ColorScaleRule
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
+from openpyxl.worksheet.properties import PageSetupProperties
 
-READ_ME = "Read me"
+from utils.summary.short import CEILING, DIGITS, LIFT
+
+OVERVIEW, READ_ME = "Overview", "Read me"
 TEXT_WIDTH, WIDEST = 8, 60
+# Points: a line of the default font, and what a row needs beside its lines.
+LINE_HEIGHT, ROW_MARGIN = 14.4, 1.2
+A4, A3, MARGIN_INCHES = 9, 8, 0.4
+# Characters: a wider sheet is for A3, on A4 it would be too small to read.
+WIDEST_ON_A4 = 260
 PINNED = (1980, 1, 1, 0, 0, 0)
-HEADER = Font(bold=True)
+HEADER = Font(name="Calibri", size=11, bold=True)  # of the body text
 HEADER_FILL = PatternFill("solid", fgColor="D9E2EC")
 # White at chance, Okabe and Ito's blue for the best.
 CHANCE_COLOUR, BEST_COLOUR, WORST_COLOUR = "FFFFFF", "56B4E9", "E69F00"
@@ -26,33 +38,123 @@ CHANCE_COLOUR, BEST_COLOUR, WORST_COLOUR = "FFFFFF", "56B4E9", "E69F00"
 FULL_LIFT = 5
 
 
-def render(sheets: dict[str, pd.DataFrame], meanings: dict[str, str], notes: list[str]) -> bytes:
-    """The .xlsx file of `sheets` and of a sheet that says what each column means.
+@dataclass(frozen=True)
+class Overview:
+    """The first sheet: what the terminal prints.
+
+    sentences : the finding, each above the other.
+    heading : what the table's numbers are.
+    table : of `short.short_table`, columns (group, name).
+    legend : what the headers mean.
+    """
+
+    sentences: list[str]
+    heading: str
+    table: pd.DataFrame
+    legend: str
+
+
+def render(
+    overview: Overview, meanings: dict[str, str], notes: list[str], sheets: dict[str, pd.DataFrame]
+) -> bytes:
+    """The .xlsx file: the overview, a sheet that says what each column means, then `sheets`.
 
     meanings : column -> what it is.
     notes : sentences that stand above them.
     """
     book = Workbook(write_only=True)
+    add_overview(book, overview)
+    add_read_me(book, meanings, notes)
     for title, table in sheets.items():
         add_sheet(book, title, table)
-    add_read_me(book, meanings, notes)
     sink = io.BytesIO()
     book.save(sink)
     return pinned(sink.getvalue())
 
 
+def new_sheet(book: Workbook, title: str, repeated: str, widths: list[float]) -> WriteOnlyWorksheet:
+    """A sheet that prints landscape and one page wide, however long.
+
+    repeated : the rows that stand on top of each page, such as "1:1".
+    widths : of its columns, in characters.
+    """
+    sheet = book.create_sheet(title)
+    for place, width in enumerate(widths, 1):
+        sheet.column_dimensions[get_column_letter(place)].width = width
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
+    sheet.page_setup.orientation = "landscape"
+    sheet.page_setup.paperSize = A4 if sum(widths) <= WIDEST_ON_A4 else A3
+    sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = 1, 0
+    for side in ("left", "right", "top"):
+        setattr(sheet.page_margins, side, MARGIN_INCHES)
+    sheet.print_title_rows = repeated
+    sheet.oddFooter.left.text = "&A"
+    sheet.oddFooter.right.text = "&P / &N"
+    return sheet
+
+
+def add_overview(book: Workbook, overview: Overview) -> None:
+    """Sentences over the whole width, the table under two headers, the legend."""
+    table = overview.table
+    first = len(overview.sentences) + 3  # a row between, and the heading
+    shown = [overview_format(name) for _, name in table.columns]
+    widths = [
+        column_width(name, table[group, name], shape)
+        for (group, name), shape in zip(table.columns, shown, strict=True)
+    ]
+    sheet = new_sheet(book, OVERVIEW, f"{first}:{first + 1}", widths)
+    sheet.freeze_panes = "B1"
+    for number, sentence in enumerate(overview.sentences, 1):
+        append_text(sheet, number, sentence, widths)
+    sheet.append([])
+    append_text(sheet, first - 1, overview.heading, widths, HEADER)
+    groups = [group for group, _ in table.columns]
+    for group in dict.fromkeys(filter(None, groups)):
+        start = groups.index(group) + 1
+        ends = map(get_column_letter, (start, start + groups.count(group) - 1))
+        sheet.merged_cells.add(":".join(f"{letter}{first}" for letter in ends))
+        lift = get_column_letter(table.columns.get_loc((group, LIFT)) + 1)
+        cells = f"{lift}{first + 2}:{lift}{first + 1 + len(table)}"
+        sheet.conditional_formatting.add(cells, colour_scale())
+    append_headers(sheet, groups, "center")
+    append_headers(sheet, [name for _, name in table.columns], "right")
+    for row in table.itertuples(index=False, name=None):
+        sheet.append([cell(sheet, value, shape) for value, shape in zip(row, shown, strict=True)])
+    append_text(sheet, first + 2 + len(table), overview.legend, widths)
+
+
+def append_text(
+    sheet: WriteOnlyWorksheet, row: int, text: str, widths: list[float], font: Font | None = None
+) -> None:
+    """One text over the whole width; `row` is the next one."""
+    sheet.merged_cells.add(f"A{row}:{get_column_letter(len(widths))}{row}")
+    sheet.row_dimensions[row].height = row_height([text], [sum(widths)])
+    sheet.append([wrapped(sheet, text, font)])
+
+
+def append_headers(sheet: WriteOnlyWorksheet, names: list[str], horizontal: str) -> None:
+    """A row of headers, all but the first aligned like the numbers below."""
+    cells = [header_cell(sheet, name) for name in names]
+    for one in cells[1:]:
+        one.alignment = Alignment(horizontal=horizontal)
+    sheet.append(cells)
+
+
+def overview_format(name: str) -> str:
+    """How the overview's column of that name is shown, as in the terminal."""
+    if name == CEILING:
+        return "0%"
+    return f"0.{'0' * DIGITS[name]}" if name in DIGITS else "General"
+
+
 def add_sheet(book: Workbook, title: str, table: pd.DataFrame) -> None:
     """One table: header frozen and filtered, number formats, widths, colours on lift."""
-    sheet = book.create_sheet(title)
+    shown = {name: number_format(str(name), table[name]) for name in table.columns}
+    widths = [column_width(str(name), table[name], shape) for name, shape in shown.items()]
+    sheet = new_sheet(book, title, "1:1", widths)
     text_columns = sum(not pd.api.types.is_numeric_dtype(t) for t in table.dtypes[:6])
     sheet.freeze_panes = f"{get_column_letter(1 + text_columns)}2"
     sheet.auto_filter.ref = f"A1:{get_column_letter(len(table.columns))}{len(table) + 1}"
-    shown = {}
-    for place, name in enumerate(table.columns, 1):
-        values = table[name]
-        shown[name] = number_format(str(name), values)
-        width = column_width(str(name), values, shown[name])
-        sheet.column_dimensions[get_column_letter(place)].width = width
     for start, end in lift_ranges(table):
         sheet.conditional_formatting.add(f"{start}:{end}", colour_scale())
     sheet.append([header_cell(sheet, str(name)) for name in table.columns])
@@ -63,16 +165,40 @@ def add_sheet(book: Workbook, title: str, table: pd.DataFrame) -> None:
 
 
 def add_read_me(book: Workbook, meanings: dict[str, str], notes: list[str]) -> None:
-    sheet = book.create_sheet(READ_ME)
-    sheet.column_dimensions["A"].width = 26
-    sheet.column_dimensions["B"].width = 110
+    widths = [26, 110]
+    sheet = new_sheet(book, READ_ME, "1:1", widths)
     sheet.freeze_panes = "A2"
     sheet.append([header_cell(sheet, "column"), header_cell(sheet, "meaning")])
-    for name, meaning in [*(("note", note) for note in notes), *meanings.items()]:
-        cells = [cell(sheet, name), cell(sheet, meaning)]
-        for one in cells:
-            one.alignment = Alignment(wrap_text=True, vertical="top")
-        sheet.append(cells)
+    for number, pair in enumerate([*(("note", note) for note in notes), *meanings.items()], 2):
+        sheet.row_dimensions[number].height = row_height(pair, widths)
+        sheet.append([wrapped(sheet, text) for text in pair])
+
+
+def wrapped(sheet: WriteOnlyWorksheet, text: str, font: Font | None = None) -> WriteOnlyCell:
+    """A cell whose text goes on in further lines."""
+    found = cell(sheet, text)
+    found.alignment = Alignment(wrap_text=True, vertical="top")
+    if font is not None:
+        found.font = font
+    return found
+
+
+def row_height(texts: Iterable[str], widths: Iterable[float]) -> float:
+    """Points that a row needs in which each text is wrapped at its column's width.
+
+    widths : characters.
+    """
+    lines = [
+        sum(lines_of(part, width) for part in text.splitlines() or [""])
+        for text, width in zip(texts, widths, strict=True)
+    ]
+    return LINE_HEIGHT * max(lines) + ROW_MARGIN
+
+
+def lines_of(text: str, width: float) -> int:
+    """Lines of one paragraph, where a character of East Asia takes two places."""
+    wide = "".join("mm" if unicodedata.east_asian_width(c) in "WF" else c for c in text)
+    return max(1, len(textwrap.wrap(wide, max(1, int(width)))))
 
 
 def header_cell(sheet: WriteOnlyWorksheet, name: str) -> WriteOnlyCell:

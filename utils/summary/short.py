@@ -1,0 +1,72 @@
+"""The overview in the few columns that people read: the terminal, the workbook, the page."""
+
+import pandas as pd
+
+from utils.summary.fold_tables import shown
+
+LEGEND = (
+    "p: beyond chance in these models, adjusted over methods; 95%: interval over folds, of new "
+    "folds; #: place; * neurons, each score given to the neuron's 2d weights"
+)
+METHOD, LOW, HIGH = "method", "95% from", "95% to"
+LIFT, P, PLACE = "lift", "p", "#"
+CEILING, SPECIFICITY, SECONDS = "of ceiling", "specificity", "seconds"
+DIGITS = {LIFT: 2, LOW: 2, HIGH: 2, P: 4, SPECIFICITY: 2, SECONDS: 3}
+
+
+def short_table(overview: pd.DataFrame) -> pd.DataFrame:
+    """overview.csv as numbers under two headers: (truth, what), and ("", what) about the method.
+
+    overview : columns of `overview.overview_table`.
+    """
+    truths = [name.removeprefix("lift ") for name in overview.columns if name.startswith("lift ")]
+    keys = zip(overview["level"], overview["method"], strict=True)
+    columns = {("", METHOD): pd.Series([shown(*key) for key in keys], dtype=object)}
+    for truth in truths:
+        columns |= {
+            (truth, LIFT): overview[f"lift {truth}"],
+            (truth, LOW): overview[f"low {truth}"],
+            (truth, HIGH): overview[f"high {truth}"],
+            (truth, P): overview[f"p_adjusted {truth}"],
+            (truth, PLACE): overview[f"place {truth}"],
+        }
+    columns |= {
+        ("", CEILING): overview["share_of_ceiling"],
+        ("", SPECIFICITY): overview["specificity"],
+        ("", SECONDS): overview["seconds"],
+    }
+    return pd.DataFrame(columns)
+
+
+def in_words(name: str, value: float) -> str:
+    """A number of the column called `name` as people read it; "-" where there is none."""
+    if pd.isna(value):
+        return "-"
+    if name == PLACE:
+        return f"{value:g}"
+    return f"{100 * value:.0f}%" if name == CEILING else f"{value:.{DIGITS[name]}f}"
+
+
+def terminal_table(overview: pd.DataFrame) -> str:
+    """overview.csv as lines of text, a block of columns for each truth."""
+    table = short_table(overview)
+    heads, cells = [], []
+    for group, name in table.columns:
+        values = table[group, name]
+        if name == HIGH:  # stands beside the lower end
+            continue
+        if name == METHOD:
+            cells.append(list(values))
+        elif name == LOW:
+            cells.append([interval(*ends) for ends in zip(values, table[group, HIGH], strict=True)])
+        else:
+            cells.append([in_words(name, value) for value in values])
+        heads.append({LIFT: group, LOW: "95%"}.get(name, name))
+    text = pd.DataFrame(dict(enumerate(cells)))
+    text.columns = heads
+    return text.to_string(index=False)
+
+
+def interval(low: float, high: float) -> str:
+    """Both ends of an interval over folds; "-" where there is none."""
+    return f"{low:.2f}..{high:.2f}" if pd.notna(low) else "-"
