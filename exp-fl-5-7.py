@@ -5,7 +5,7 @@ import argparse
 from utils.judge import tables
 from utils.model.inputs import open_inputs
 from utils.run import cli
-from utils.summary import summarise
+from utils.summary import report, summarise
 
 STEP = 7
 
@@ -28,6 +28,7 @@ def work(job: cli.Job) -> None:
 def show(finished: list[tuple[cli.Job, None]]) -> None:
     jobs = [job for job, _ in finished]
     paths = summarise.summarise(jobs, jobs[0].args.mix_constants)
+    report.refresh(jobs)
     print(summarise.finding(paths, jobs[0].constants))
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from utils.judge import layered, transplants
 from utils.model.inputs import open_inputs
 from utils.run import cli
-from utils.summary import effects
+from utils.summary import effects, report
 
 STEP = transplants.STEP
 
@@ -27,7 +27,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
     print(transplants.finding(pd.concat([found for _, found in finished])))
-    print(effects.summarise([job for job, _ in finished]))
+    jobs = [job for job, _ in finished]
+    print(effects.summarise(jobs))
+    report.refresh(jobs)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from utils.judge import faults, planting
 from utils.methods import own
 from utils.model.inputs import open_inputs
 from utils.run import cli
-from utils.summary import effects
+from utils.summary import effects, report
 
 STEP = faults.STEP
 
@@ -20,7 +20,9 @@ def work(job: cli.Job) -> pd.DataFrame:
 
 def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
     print(planting.finding(pd.concat([found for _, found in finished])))
-    print(effects.summarise([job for job, _ in finished]))
+    jobs = [job for job, _ in finished]
+    print(effects.summarise(jobs))
+    report.refresh(jobs)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ MOST_KILLS_PER_STEP = 6
 # Of a checkpoint: the model itself. The Trainer's own state holds times.
 CHECKPOINT_FILES = ("model.safetensors", "config.json", "preprocessor_config.json")
 # Of the summary across folds, what shows measured seconds.
-SHOWS_SECONDS = ("times.csv", "results.xlsx", "tables.tex", "time_")
+SHOWS_SECONDS = ("times.csv", "results.xlsx", "report.html", "tables.tex", "time_")
 
 
 @dataclass

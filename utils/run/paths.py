@@ -310,6 +310,11 @@ class SummaryPaths(FoldPaths):
         return self.results / "results.xlsx"
 
     @property
+    def report(self) -> Path:
+        """The summary on one page that needs no other file."""
+        return self.results / "report.html"
+
+    @property
     def latex(self) -> Path:
         return self.results / "tables.tex"
 
@@ -319,7 +324,7 @@ class SummaryPaths(FoldPaths):
         return self.results / "figures" / "captions.txt"
 
     def figure(self, name: str, width: str, truth: str | None = None) -> Path:
-        """Without suffix: each figure is saved as .png and .pdf, one or two columns wide.
+        """Without suffix: each figure is saved as .png, .pdf and .svg, one or two columns wide.
 
         Those of one truth lie in a folder of its name.
         """

@@ -48,6 +48,11 @@ PLAIN = re.compile(r"\$\\mathdefault\{(.*)\}\$")
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
+# What differs from one rendering to the next.
+UNWANTED = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}
+FORMATS = tuple(UNWANTED)
+
+
 def ignore_user_settings() -> None:
     """Have matplotlib start with its own settings: no MPLBACKEND, no matplotlibrc of the user's.
 
@@ -74,15 +79,19 @@ def drawing() -> Iterator[None]:
 
 
 def render(figure: "Figure", suffix: str) -> bytes:
-    """The figure as PNG (300 dpi) or PDF bytes, the same ones every time."""
+    """The figure as PNG (300 dpi), PDF or SVG bytes, the same ones every time.
+
+    The first rendering lays it out, and further ones leave everything in its place.
+    """
     sink = io.BytesIO()
-    metadata = {"Software": None} if suffix == "png" else {"CreationDate": None}
+    metadata = {UNWANTED[suffix]: None}
     with drawing(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         _write_plain_powers(figure)
         for text in _texts(figure):
             _give_fonts(text)
         figure.savefig(sink, format=suffix, dpi=300, metadata=metadata)
+        figure.set_layout_engine("none")
     return sink.getvalue()
 
 

@@ -118,7 +118,7 @@ def draw(
     for name in drawn:
         for width in WIDTHS:
             figure = makers[name][1](width)
-            for suffix in ("png", "pdf"):
+            for suffix in pictures.FORMATS:
                 target = paths.figure(name, width).with_suffix(f".{suffix}")
                 task.save_bytes(target, pictures.render(figure, suffix))
     return drawn

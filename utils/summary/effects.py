@@ -1,13 +1,17 @@
 """Steps 8 and 9 end with what they say across folds, in the folder of step 7's summary."""
 
 import importlib
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 
-from utils import constants as user_constants
 from utils.run import cli, storage
+from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.task import Task
+from utils.summary.fold_records import summary_paths
 
 # The task belongs to the last step, and each of the two makes it anew from what there is.
 LAST_STEP = 9
@@ -23,27 +27,13 @@ def summarise(jobs: list[cli.Job]) -> str:
     """Make the tables and figures across the jobs' folds, or keep them; the finding in words."""
     first = jobs[0]
     folds = [job.paths for job in jobs]
-    given = tuple(sorted(paths.fold for paths in folds))
-    others = () if given == tuple(sorted(user_constants.FOLDS)) else given
-    paths = SummaryPaths(first.paths.root, first.paths.ds, other_folds=others)
+    paths = summary_paths(folds)
     lock = cli.lock_fold(paths)
     try:
         storage.remove_temporaries(paths.results)
-        files = {
-            f"{fold.name}/{path.relative_to(fold.results).as_posix()}": path
-            for fold in folds
-            for path in fold_files(fold, first.constants["TRUTHS"])
-            if path.is_file()
-        }
-        hashed = {name: partial(_hash, path=path) for name, path in files.items()}
-        ledger = Ledger(paths, LAST_STEP, first.constants, hashed, first.args.force)
-        task = ledger.task(
-            "effects",
-            inputs=list(files),
-            constants=["TRUTHS", "N_FOLDS", "K_PERCENTS"],
-            parameters={"folds": [fold.name for fold in folds]},
-            code=[ModuleType(f"utils.{name}") for name in CODE],
-        )
+        files = fold_files(folds, first.constants["TRUTHS"])
+        ledger = Ledger(paths, LAST_STEP, first.constants, files, first.args.force)
+        task = plan(ledger, folds)
         if not task.done:
             with task:
                 # Imports the plots.
@@ -57,14 +47,33 @@ def summarise(jobs: list[cli.Job]) -> str:
     return f"\n{found}\n\nTables and figures: {paths.results}"
 
 
-def fold_files(fold: FoldPaths, truths: list[str]) -> list:
-    return [
-        *(fold.judged("scores", truth) for truth in truths),
-        fold.transplants,
-        fold.layers,
-        fold.planted_table,
-    ]
+def plan(ledger: Ledger, folds: list[FoldPaths]) -> Task:
+    """The task that says what steps 8 and 9 found across folds, of what there is today."""
+    return ledger.task(
+        "effects",
+        inputs=list(fold_files(folds, ledger.constants["TRUTHS"])),
+        constants=["TRUTHS", "N_FOLDS", "K_PERCENTS"],
+        parameters={"folds": [fold.name for fold in folds]},
+        code=[ModuleType(f"utils.{name}") for name in CODE],
+        step=LAST_STEP,
+    )
 
 
-def _hash(hashes, path) -> str:  # noqa: ANN001
+def fold_files(folds: list[FoldPaths], truths: list[str]) -> dict[str, Callable[[HashCache], str]]:
+    """The tables that are read of the folds, as external inputs of a ledger."""
+    found: dict[str, Callable[[HashCache], str]] = {}
+    for fold in folds:
+        tables = [
+            *(fold.judged("scores", truth) for truth in truths),
+            fold.transplants,
+            fold.layers,
+            fold.planted_table,
+        ]
+        for path in filter(Path.is_file, tables):
+            name = f"{fold.name}/{path.relative_to(fold.results).as_posix()}"
+            found[name] = partial(_hash, path=path)
+    return found
+
+
+def _hash(hashes: HashCache, path: Path) -> str:
     return hashes.get(path)

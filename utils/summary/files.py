@@ -133,6 +133,6 @@ def save(
     figure: Figure,
     truth: str | None = None,
 ) -> None:
-    for suffix in ("png", "pdf"):
+    for suffix in pictures.FORMATS:
         target = paths.figure(name, width, truth).with_suffix(f".{suffix}")
         task.save_bytes(target, pictures.render(figure, suffix))

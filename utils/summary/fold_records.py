@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from utils import constants as user_constants
 from utils.errors import UserError
 from utils.model import training
 from utils.model.inputs import ACCEPTED
@@ -12,7 +13,7 @@ from utils.model.pair import find_pair
 from utils.model.trainer_state import Recipe, epochs_of, read_recipe
 from utils.run import cli, storage
 from utils.run.hashing import hash_bytes
-from utils.run.paths import FoldPaths
+from utils.run.paths import FoldPaths, SummaryPaths
 from utils.summary.fold_tables import STEP, judged_files, truths_of
 
 
@@ -32,6 +33,13 @@ class FoldRecord:
     digest: str
     accepted: str | None = None
     recipe: Recipe | None = None
+
+
+def summary_paths(folds: list[FoldPaths]) -> SummaryPaths:
+    """Where the summary of these folds is: those of FOLDS in the usual place."""
+    given = tuple(sorted(paths.fold for paths in folds))
+    others = () if given == tuple(sorted(user_constants.FOLDS)) else given
+    return SummaryPaths(folds[0].root, folds[0].ds, other_folds=others)
 
 
 def read_records(jobs: list[cli.Job]) -> list[FoldRecord]:

@@ -47,24 +47,35 @@ def in_words(name: str, value: float) -> str:
     return f"{100 * value:.0f}%" if name == CEILING else f"{value:.{DIGITS[name]}f}"
 
 
-def terminal_table(overview: pd.DataFrame) -> str:
-    """overview.csv as lines of text, a block of columns for each truth."""
+def shown_columns(overview: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
+    """overview.csv as (truth or "", name, texts), both ends of an interval as one text."""
     table = short_table(overview)
-    heads, cells = [], []
+    found = []
     for group, name in table.columns:
         values = table[group, name]
         if name == HIGH:  # stands beside the lower end
             continue
         if name == METHOD:
-            cells.append(list(values))
+            texts = list(values)
         elif name == LOW:
-            cells.append([interval(*ends) for ends in zip(values, table[group, HIGH], strict=True)])
+            texts = [interval(*ends) for ends in zip(values, table[group, HIGH], strict=True)]
         else:
-            cells.append([in_words(name, value) for value in values])
-        heads.append({LIFT: group, LOW: "95%"}.get(name, name))
-    text = pd.DataFrame(dict(enumerate(cells)))
-    text.columns = heads
-    return text.to_string(index=False)
+            texts = [in_words(name, value) for value in values]
+        found.append((group, heading(name), texts))
+    return found
+
+
+def heading(name: str) -> str:
+    """What stands over a column; the lower end of an interval stands for both."""
+    return "95%" if name == LOW else name
+
+
+def terminal_table(overview: pd.DataFrame) -> str:
+    """overview.csv as lines of text, a block of columns for each truth."""
+    columns = shown_columns(overview)
+    table = pd.DataFrame(dict(enumerate(texts for _, _, texts in columns)))
+    table.columns = [group if name == LIFT else name for group, name, _ in columns]
+    return table.to_string(index=False)
 
 
 def interval(low: float, high: float) -> str:

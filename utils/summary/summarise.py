@@ -10,13 +10,19 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from utils import constants as user_constants
 from utils.run import cli, storage
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.task import Task
 from utils.summary import short
-from utils.summary.fold_records import FoldRecord, read_records, refuse_mixed, remarks
+from utils.summary.fold_records import (
+    FoldRecord,
+    read_records,
+    refuse_mixed,
+    remarks,
+    summary_paths,
+)
 from utils.summary.fold_tables import (
     STEP,
     STEPS,
@@ -29,6 +35,7 @@ CONSTANTS = [
     "TRUTHS", "REFERENCES", "COMPARED_METRICS", "BOOTSTRAP_DRAWS", "N_FOLDS", "SEED",
     "POSITIVE_PERCENT",
 ]  # fmt: skip
+KEY = f"{STEP}/summary"
 OF_FOLDS = "provenance of the folds"
 # The modules that decide the summary's content, by name: they are imported when it is made.
 CODE = (
@@ -55,25 +62,13 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
     if not mix_constants:
         refuse_mixed(records)
     said = remarks(records)
-    given = tuple(sorted(paths.fold for paths in folds))
-    others = () if given == tuple(sorted(user_constants.FOLDS)) else given
-    paths = SummaryPaths(first.paths.root, first.paths.ds, other_folds=others)
+    paths = summary_paths(folds)
     lock = cli.lock_fold(paths)
     try:
         storage.remove_temporaries(paths.results)
         files = fold_files(folds, first.constants["TRUTHS"])
         ledger = Ledger(paths, STEP, first.constants, files, first.args.force)
-        task = ledger.task(
-            "summary",
-            inputs=list(files),
-            constants=CONSTANTS,
-            parameters={
-                OF_FOLDS: {record.name: record.digest for record in records},
-                "constants of the folds": {record.name: record.constants for record in records},
-                "remarks": said,
-            },
-            code=[ModuleType(f"utils.{name}") for name in CODE],
-        )
+        task = plan(ledger, folds, records)
         if not task.done:
             known = ledger.content["tasks"].get(task.key, {"outputs": {}, "recipe": None})
             before = known["outputs"]
@@ -89,6 +84,21 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
     finally:
         lock.release()
     return paths
+
+
+def plan(ledger: Ledger, folds: list[FoldPaths], records: list[FoldRecord]) -> Task:
+    """The task that makes the summary of folds as they are today."""
+    return ledger.task(
+        "summary",
+        inputs=list(fold_files(folds, ledger.constants["TRUTHS"])),
+        constants=CONSTANTS,
+        parameters={
+            OF_FOLDS: {record.name: record.digest for record in records},
+            "constants of the folds": {record.name: record.constants for record in records},
+            "remarks": remarks(records),
+        },
+        code=[ModuleType(f"utils.{name}") for name in CODE],
+    )
 
 
 def announce_other_folds(
@@ -133,5 +143,5 @@ def finding(paths: SummaryPaths, constants: dict[str, Any]) -> str:
     k = f"{constants['POSITIVE_PERCENT']:g}%"
     return (
         f"\n{found}\n\nlift@{k} by each truth\n{short.terminal_table(overview)}\n{short.LEGEND}\n\n"
-        f"Notes, tables, workbook and figures: {paths.results}"
+        f"Notes, tables, workbook, figures and report.html: {paths.results}"
     )
