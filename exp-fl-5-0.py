@@ -106,7 +106,10 @@ def replay(job: cli.Job, profile: Profile, ledger: Ledger, wanted: int) -> list[
 
 
 def make_fold(job: cli.Job, profile: Profile, ledger: Ledger) -> bool:
-    task = ledger.task("folds", constants=["N_FOLDS", "SPLIT_SEED"])
+    constants = job.constants["SPLIT_SEED"], job.paths.fold, job.constants["N_FOLDS"]
+    task = ledger.task(
+        "folds", constants=["N_FOLDS", "SPLIT_SEED"], parameters=training.split_record(*constants)
+    )
     if job.paths.dataset.exists():
         changed = ledger.why_stale(task.key) if task.key in ledger.content["tasks"] else None
         if changed:
@@ -134,7 +137,9 @@ def recipe(job: cli.Job, profile: Profile, ledger: Ledger) -> dict[str, Any]:
     content = None
     if base and Path(base).is_dir():
         content = checkpoints.hash_checkpoint(Path(base), ledger.hashes)
-    return training.make_record(job.constants, profile, job.args.base_model, data, content)
+    return training.make_record(
+        job.constants, profile, job.args.base_model, data, content, job.paths.fold
+    )
 
 
 def train(

@@ -15,6 +15,10 @@ FOLDS = (0, 1, 2, 3, 4)
 N_FOLDS = 5
 SPLIT_SEED = 777
 
+# Repeats of the K-fold: fold k is of repeat k // N_FOLDS, whose split seed is SPLIT_SEED + that
+# repeat. Raising it changes no fold that is there; FOLDS or --fold names those that run.
+REPEATS = 1
+
 # The seed of fold k is SEED + k: training, the bl sample, the random rankings.
 SEED = 777
 

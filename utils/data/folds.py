@@ -15,6 +15,7 @@ from datasets.exceptions import DatasetsError
 
 from utils.constants import Profile
 from utils.data.literal import literal
+from utils.data.repeats import seed_of_split
 from utils.errors import UserError
 from utils.run import hashing
 from utils.run.paths import TEMPORARY_PREFIX, FoldPaths
@@ -37,18 +38,19 @@ def make_fold(
 ) -> None:
     """Split the original training set and save train, repair and test.
 
-    KFold(shuffle=True) with `split_seed`: the fold's held-out part is `repair`,
+    KFold(shuffle=True), seeded for the fold's repeat: the fold's held-out part is `repair`,
     the original test set stays `test`. The folder appears complete or not at all.
+
+    n_folds : of one repeat. split_seed : of repeat 0.
     """
     from sklearn.model_selection import KFold
 
     original = source["train"]
     if len(original) < n_folds:
         raise UserError(f"{len(original)} training images cannot be split into {n_folds} folds")
-    parts = list(
-        KFold(n_folds, shuffle=True, random_state=split_seed).split(np.arange(len(original)))
-    )
-    train, repair = parts[paths.fold]
+    seed = seed_of_split(split_seed, paths.fold, n_folds)
+    parts = list(KFold(n_folds, shuffle=True, random_state=seed).split(np.arange(len(original))))
+    train, repair = parts[paths.fold % n_folds]
     fold = datasets.DatasetDict(
         train=original.select(train), repair=original.select(repair), test=source[test_split]
     )
@@ -147,7 +149,8 @@ def _load_hub(name: str) -> datasets.DatasetDict:
 def digits(split_seed: int) -> datasets.DatasetDict:
     """scikit-learn's 1,797 handwritten digits, 8 x 8 pixels, as a data set of grey images.
 
-    It has no test set of its own: a stratified fifth is held out.
+    It has no test set of its own: a stratified fifth is held out, by SPLIT_SEED itself and so
+    the same one in every repeat.
     """
     from PIL import Image
     from sklearn.datasets import load_digits

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.constants import Profile
+from utils.data.repeats import seed_of_split
 from utils.errors import UserError
 from utils.model import checkpoints
 from utils.run import storage
@@ -22,6 +23,7 @@ STEP = 0
 # Replays come after it.
 NOT_COMPARED = ("source", "test_split", "replays")
 BASE_CONTENT = "the content of the base model"
+SPLIT_SEED_IN_FORCE = "split seed in force"
 # Folds may have to be downloaded while the other processes wait.
 LONGEST_WAIT = datetime.timedelta(hours=3)
 RESUME_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
@@ -47,6 +49,7 @@ def make_record(
     base_model: str | None,
     data: dict[str, str],
     base_content: str | None = None,
+    fold: int = 0,
 ) -> dict[str, Any]:
     """Everything that decides the weights of M1 and M2.
 
@@ -55,8 +58,10 @@ def make_record(
     base_model : what the command line puts in place of the profile's, or None.
     data : content hash of each split that the training uses.
     base_content : hash of a base model that is a folder.
+    fold : the fold's number, which says its repeat.
     """
     record = {name: constants[name] for name in ("SEED", "SPLIT_SEED", "N_FOLDS")}
+    record |= split_record(constants["SPLIT_SEED"], fold, constants["N_FOLDS"])
     record |= {
         name: value
         for name, value in dataclasses.asdict(profile).items()
@@ -67,6 +72,17 @@ def make_record(
     if base_content is not None:
         record[BASE_CONTENT] = base_content
     return json.loads(json.dumps(record))
+
+
+def split_record(split_seed: int, fold: int, n_folds: int) -> dict[str, int]:
+    """The split seed in force, where it is another one than SPLIT_SEED: beyond repeat 0."""
+    seed = seed_of_split(split_seed, fold, n_folds)
+    return {} if seed == split_seed else {SPLIT_SEED_IN_FORCE: seed}
+
+
+def seed_in_force(record: dict[str, Any]) -> int | None:
+    """The seed that split a fold, by its record."""
+    return record.get(SPLIT_SEED_IN_FORCE, record.get("SPLIT_SEED"))
 
 
 def usable_checkpoints(paths: FoldPaths, record: dict[str, Any], epochs: int) -> list[Path]:
@@ -107,8 +123,11 @@ def require_same(paths: FoldPaths, record: dict[str, Any]) -> None:
     A fold without a record was trained elsewhere, with what only its owner knows.
     """
     known = read_record(paths)
-    for name, value in record.items():
-        if known is None or known.get(name) == value:
+    if known is None:
+        return
+    known[SPLIT_SEED_IN_FORCE] = seed_in_force(known)
+    for name, value in (record | {SPLIT_SEED_IN_FORCE: seed_in_force(record)}).items():
+        if known.get(name) == value:
             continue
         if name == "--base-model" and value is None:
             continue  # the profile's entry is compared by itself
@@ -119,6 +138,8 @@ def require_same(paths: FoldPaths, record: dict[str, Any]) -> None:
             was = f"{name} in {paths.dataset} has changed"
         if name == BASE_CONTENT:
             was = f"{name} has changed"
+        if name == SPLIT_SEED_IN_FORCE:
+            was += ": it is of another repeat"
         raise UserError(
             f"{paths.training} was trained with other values ({was}); put the old value back, "
             "or move the folder away to train again"

@@ -19,7 +19,7 @@ from utils import constants as user_constants
 from utils import ranking
 from utils.errors import UserError
 from utils.run import pictures, storage
-from utils.run.constant_rules import check_constants, constants_in_force
+from utils.run.constant_rules import check_constants, constants_in_force, more_repeats
 from utils.run.log import PatientOutput, close_log, is_main_process, open_log, silent_log
 from utils.run.paths import FoldPaths
 
@@ -148,11 +148,11 @@ def check_arguments(args: argparse.Namespace) -> None:
             f"unknown data set {args.ds!r}; --ds takes one of {known}, or another one that you "
             "add to PROFILES in utils/constants.py"
         )
+    last = user_constants.REPEATS * user_constants.N_FOLDS - 1
     for fold in args.fold:
-        if not 0 <= fold < user_constants.N_FOLDS:
-            raise UserError(
-                f"fold {fold} does not exist; --fold takes 0 to {user_constants.N_FOLDS - 1}"
-            )
+        if not 0 <= fold <= last:
+            more = "" if fold < 0 else more_repeats(fold, user_constants.N_FOLDS)
+            raise UserError(f"fold {fold} does not exist; --fold takes 0 to {last}{more}")
     repeated = sorted({fold for fold in args.fold if args.fold.count(fold) > 1})
     if repeated:
         raise UserError(f"fold {repeated[0]} is given twice; name each fold once")

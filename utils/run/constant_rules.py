@@ -24,6 +24,7 @@ RULES: dict[str, Rule] = {
         "different fold numbers, like (0, 1)",
     ),
     "N_FOLDS": whole(2),
+    "REPEATS": whole(1),
     "SPLIT_SEED": SEED_RULE,
     "SEED": SEED_RULE,
     "M1_STEP": or_none(whole(0)),
@@ -96,11 +97,18 @@ def check_folds(given: dict[str, Any]) -> None:
             f"DEFAULT_DS in {FILE} is {given['DEFAULT_DS']!r}; expected one of PROFILES: "
             f"{', '.join(given['PROFILES'])}"
         )
-    if max(given["FOLDS"]) >= given["N_FOLDS"]:
+    last, repeats = max(given["FOLDS"]), given["REPEATS"]
+    if last >= repeats * given["N_FOLDS"]:
+        limit = "N_FOLDS" if repeats == 1 else "REPEATS x N_FOLDS"
         raise UserError(
-            f"FOLDS in {FILE} has {max(given['FOLDS'])}; expected folds below N_FOLDS, which is "
-            f"{given['N_FOLDS']}"
+            f"FOLDS in {FILE} has {last}; expected folds below {limit}, which is "
+            f"{repeats * given['N_FOLDS']}{more_repeats(last, given['N_FOLDS'])}"
         )
+
+
+def more_repeats(fold: int, n_folds: int) -> str:
+    """What REPEATS has to be for a fold to exist, as the end of a message."""
+    return f"; REPEATS = {fold // n_folds + 1} has fold {fold}"
 
 
 def check_metric(metric: str, percents: list[float], with_kendall: bool) -> None:

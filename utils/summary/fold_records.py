@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from utils import constants as user_constants
+from utils.data.repeats import repeat_of
 from utils.errors import UserError
 from utils.model import training
 from utils.model.inputs import ACCEPTED
@@ -118,13 +119,21 @@ def tasks_behind(tasks: dict[str, Any], keys: Iterable[str]) -> set[str]:
 
 
 def training_constants(paths: FoldPaths) -> dict[str, Any]:
-    """How the fold was trained, where step 0 trained it."""
+    """How the fold was trained, where step 0 trained it.
+
+    SPLIT_SEED is what the split seed in force says, less the repeat that the fold's number says:
+    folds differ in it where one of them was trained as a fold of another repeat.
+    """
     record = training.read_record(paths) or {}
-    return {
+    found = {
         f"training {name}": value
         for name, value in record.items()
-        if not name.startswith("the split ")
+        if not name.startswith("the split ") and name != training.SPLIT_SEED_IN_FORCE
     }
+    seed, n_folds = training.seed_in_force(record), record.get("N_FOLDS")
+    if isinstance(seed, int) and isinstance(n_folds, int) and n_folds > 0:
+        found["training SPLIT_SEED"] = seed - repeat_of(paths.fold, n_folds)
+    return found
 
 
 def refuse_mixed(records: list[FoldRecord]) -> None:
