@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from utils.data.repeats import repeats_of
 from utils.data.settings import ALL
 from utils.errors import UserError
 from utils.judge.comparison import (
@@ -83,7 +84,7 @@ def summary_table(tables: FoldTables, first: Iterable[str], n_folds: int) -> pd.
     """Each metric of each ranking: fold means, their mean, sd and intervals.
 
     first : the metrics to begin with.
-    n_folds : folds of the cross-validation, where not all of them are here.
+    n_folds : folds of one repeat of the cross-validation, whichever are here.
 
     Returns
     -------
@@ -148,12 +149,12 @@ def spread(values: np.ndarray, folds: list[int], n_folds: int) -> dict[str, floa
     """Fold means of one metric with their mean, sd and intervals.
 
     values : (folds, settings), NaN where absent.
-    n_folds : folds of the cross-validation.
+    n_folds : folds of one repeat of the cross-validation.
     """
     means = statistics.fold_means(values)
     present = means[~np.isnan(means)]
     low, high = statistics.t_interval(present)
-    corrected = statistics.nadeau_bengio(present, max(n_folds, len(present)))
+    corrected = statistics.nadeau_bengio(present, n_folds)
     return {
         "n_folds": len(present),
         "n_settings": int((~np.isnan(values)).sum(axis=1).max()),
@@ -280,7 +281,7 @@ def comparison_table(
 
     One family of tests per metric and kind of item; Holm's adjustment is within it.
 
-    n_folds : folds of the cross-validation.
+    n_folds : folds of one repeat of the cross-validation.
     draws, seed : of the wild cluster bootstrap.
 
     Returns
@@ -329,11 +330,12 @@ def compare_metric(
     sides : of `paired_grids`.
     """
     a, b, settings = sides
-    test = statistics.compare_pair(
-        statistics.fold_means(a), statistics.fold_means(b), max(n_folds, len(a))
-    )
+    test = statistics.compare_pair(statistics.fold_means(a), statistics.fold_means(b), n_folds)
+    repeats = repeats_of(a.index, n_folds)
     wild = (
-        bootstrap.wild_cluster_interval(a - b, draws=draws, seed=seed) if len(a) else (np.nan,) * 2
+        bootstrap.wild_cluster_interval(a - b, draws=draws, seed=seed, repeats=repeats)
+        if len(a)
+        else (np.nan,) * 2
     )
     missing = [fold for fold in tables.folds if fold not in a.index]
     values = dict(zip(a.index, test.differences, strict=True))
@@ -350,7 +352,9 @@ def compare_metric(
         "wild_low": wild[0] if np.isfinite(wild[0]) else np.nan,
         "wild_high": wild[1] if np.isfinite(wild[1]) else np.nan,
         "icc_settings": statistics.intra_class_correlation(a - b),
-        "signed_rank_smallest_p": statistics.signed_rank_floor(test.n_folds),
+        "signed_rank_smallest_p": (
+            np.nan if len(set(repeats)) > 1 else statistics.signed_rank_floor(test.n_folds)
+        ),
         "note": pair_note(test, wild, missing),
         **{fold_column(fold): values.get(fold, np.nan) for fold in tables.folds},
     }

@@ -1,4 +1,4 @@
-"""Wild cluster bootstrap-t: an interval that takes whole folds as its unit."""
+"""Wild cluster bootstrap-t: an interval whose units are whole folds, and repeats of them."""
 
 import math
 
@@ -16,6 +16,7 @@ def wild_cluster_interval(
     level: float = 0.95,
     draws: int = 9999,
     seed: int = 777,
+    repeats: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Interval for the mean difference, each fold with the same weight.
 
@@ -28,11 +29,16 @@ def wild_cluster_interval(
 
     and the interval is mean ± c · sd/√F, c the `level` quantile of |t*|.
 
+    With several repeats there are two levels. The residual of a fold is that of its
+    repeat's mean plus its own inside the repeat; the first is multiplied by a weight
+    of the repeat, the second by one of the fold, and sd/√F becomes `mean_error`.
+
     Parameters
     ----------
     differences : (folds, settings), method minus reference, NaN where a setting
         was skipped in a fold.
     draws, seed : of the random weights, used beyond `MOST_ENUMERATED_FOLDS` folds.
+    repeats : (folds,), the repeat of each fold; None: all are of one.
 
     Returns
     -------
@@ -56,20 +62,86 @@ def wild_cluster_interval(
     `statistics.nadeau_bengio` allows for.
     """
     means = fold_means(differences)
-    means = means[~np.isnan(means)]
+    groups = np.zeros(len(means)) if repeats is None else np.asarray(repeats)
+    groups, means = groups[~np.isnan(means)], means[~np.isnan(means)]
     if not varies(means):
         return math.nan, math.nan
-    weights = webb_weights(len(means), draws, seed)
-    resampled = np.sort(_absolute_t(weights * (means - means.mean())))  # (vectors,)
+    member = (groups[:, None] == np.unique(groups)).astype(np.float64)  # (folds, repeats)
+    resampled = np.sort(_absolute_t(resample(means, member, draws, seed), member))  # (vectors,)
     critical = resampled[math.ceil(level * (len(resampled) - 1))]
-    half = critical * means.std(ddof=1) / math.sqrt(len(means))
+    half = critical * mean_error(means, member)
     return float(means.mean() - half), float(means.mean() + half)
 
 
-def _absolute_t(resampled: np.ndarray) -> np.ndarray:
+def resample(means: np.ndarray, member: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Residuals of fold means (folds,) with random weights: float64 (vectors, folds).
+
+    member : (folds, repeats), 1 where a fold is of a repeat, else 0.
+    """
+    if one_level(member):
+        return webb_weights(len(means), draws, seed) * (means - means.mean())
+    of_fold, of_repeat = np.split(webb_weights(sum(member.shape), draws, seed), [len(means)], 1)
+    outer, inner = reflated_residuals(means, member)
+    return (of_repeat * outer) @ member.T + of_fold * inner
+
+
+def one_level(member: np.ndarray) -> bool:
+    """Whether folds are of one repeat, or each of its own: the fold is then the only unit."""
+    return member.shape[1] in (1, len(member))
+
+
+def variances(values: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Variance between repeats and inside them, of values (..., folds); neither below 0.
+
+    By the analysis of variance of a one-way random model, for any sizes of the repeats
+    (Searle, Casella and McCulloch, Variance Components, Wiley 1992, section 3.6).
+    """
+    folds, repeats = member.shape
+    sizes = member.sum(axis=0)
+    means = values @ member / sizes  # (..., repeats)
+    inside = ((values - means @ member.T) ** 2).sum(axis=-1) / (folds - repeats)
+    centred = means - values.mean(axis=-1, keepdims=True)
+    square = (sizes * centred**2).sum(axis=-1) / (repeats - 1)
+    size = (folds - (sizes**2).sum() / folds) / (repeats - 1)
+    return np.maximum(square - inside, 0) / size, inside
+
+
+def mean_error(values: np.ndarray, member: np.ndarray) -> np.ndarray:
+    """Standard error of the mean of values (..., folds), every fold with the same weight.
+
+    sd/√F where the fold is the only unit; else from the variances of the two levels.
+    """
+    folds = len(member)
+    if one_level(member):
+        return values.std(axis=-1, ddof=1) / math.sqrt(folds)
+    between, inside = variances(values, member)
+    sizes = member.sum(axis=0)
+    return np.sqrt(inside / folds + between * (sizes**2).sum() / folds**2)
+
+
+def reflated_residuals(means: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals of the repeats (repeats,) and of the folds inside them (folds,).
+
+    Scaled so that their mean squares are the variances of the two levels. As they come,
+    the repeats' residuals hold the folds' variance too, which would count twice, and both
+    are too small, for they are about estimated means (Carpenter, Goldstein and Rasbash,
+    JRSS C 52 (2003)).
+    """
+    between, inside = variances(means, member)
+    centres = means @ member / member.sum(axis=0)
+    outer, inner = centres - means.mean(), means - centres @ member.T
+    return _reflated(outer, between), _reflated(inner, inside)
+
+
+def _reflated(residuals: np.ndarray, variance: float) -> np.ndarray:
+    square = (residuals**2).mean()
+    return residuals * math.sqrt(variance / square) if square > 0 else residuals
+
+
+def _absolute_t(resampled: np.ndarray, member: np.ndarray) -> np.ndarray:
     """|t| of each row of `resampled` (vectors, folds) against 0, inf without spread."""
     mean = np.abs(resampled.mean(axis=1))
-    error = resampled.std(axis=1, ddof=1) / math.sqrt(resampled.shape[1])
+    error = mean_error(resampled, member)
     spread = error > ROUNDING * mean
     return np.divide(mean, error, out=np.full(len(mean), np.inf), where=spread)
 

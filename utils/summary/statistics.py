@@ -79,7 +79,7 @@ def compare_pair(
     ----------
     a, b : (folds,) means of the method and of the reference, paired by fold,
         without NaN.
-    n_folds : folds of the cross-validation, where not all of them were run
+    n_folds : folds of one repeat of the cross-validation, whichever were run
         (see `nadeau_bengio`); default: the number of values.
     level : of the two intervals.
     """
@@ -126,21 +126,27 @@ def paired_t(differences: np.ndarray, level: float = 0.95) -> TTest:
 
 
 def nadeau_bengio(differences: np.ndarray, n_folds: int, level: float = 0.95) -> TTest:
-    """Paired t test whose variance allows for the training data that folds share.
+    """Paired t test whose variance allows for the data that folds share, of any repeats.
 
     The variance of the mean is s² · (1/J + n_test/n_train) instead of s²/J, with
-    J differences and n_test/n_train = (1/k) / ((k-1)/k) = 1/(k-1): the factor is
-    1/k + 1/(k-1) when all k folds are there. It is exact when two folds correlate
-    by 1/k, and conservative below.
+    J differences and n_test/n_train = (1/k) / ((k-1)/k) = 1/(k-1), and t has J - 1
+    degrees of freedom. With r whole repeats the factor is 1/(k·r) + 1/(k-1): more
+    repeats take away the first term and never the second, for the data stay the same.
+
+    It is exact when any two folds correlate by 1/k, of one repeat or of two, and
+    conservative below: with one correlation ρ for all pairs the variance of the mean
+    is E[s²] · (1/J + ρ/(1-ρ)). So J alone counts. The folds that were run need not
+    fill their repeats, nor repeats have equally many: each fold has the same weight.
 
     Parameters
     ----------
-    differences : (J,), one per fold that was run.
-    n_folds : k, the folds of the cross-validation, J or more.
+    differences : (J,), one per fold that was run, of whichever repeats.
+    n_folds : k, the folds of one repeat.
 
     Source: Nadeau and Bengio, "Inference for the generalization error", Machine
-    Learning 52 (2003), stated for random splits; for cross-validation it is the
-    usual approximation (Bouckaert and Frank, PAKDD 2004).
+    Learning 52 (2003), stated for random splits. For cross-validation, repeated or
+    not, it is the usual approximation: Bouckaert and Frank, "Evaluating the
+    replicability of significance tests for comparing learning algorithms", PAKDD 2004.
     """
     n = len(differences)
     factor = 1 / n + 1 / (n_folds - 1) if n and n_folds > 1 else math.nan
@@ -296,7 +302,7 @@ def average_ranks(table: pd.DataFrame, higher_is_better: bool = True) -> pd.Seri
     return table.dropna().rank(axis=1, ascending=not higher_is_better).mean(axis=0)
 
 
-def pairwise_holm(table: pd.DataFrame) -> pd.DataFrame:
+def pairwise_holm(table: pd.DataFrame, n_folds: int | None = None) -> pd.DataFrame:
     """Holm-adjusted p of the paired t test between every two methods.
 
     The matrix a critical-difference diagram draws its bars from. Its family is
@@ -308,6 +314,8 @@ def pairwise_holm(table: pd.DataFrame) -> pd.DataFrame:
     ----------
     table : (folds, methods) of fold means; a fold where a method is missing is
         left out.
+    n_folds : folds of one repeat, where the folds are of several: the test is then
+        `nadeau_bengio`, for the plain one would take every repeat for new data.
 
     Returns
     -------
@@ -319,9 +327,10 @@ def pairwise_holm(table: pd.DataFrame) -> pd.DataFrame:
     rows, columns = np.triu_indices(n_methods, k=1)
     raw = np.empty(len(rows))
     for pair, (i, j) in enumerate(zip(rows, columns, strict=True)):
-        comparison = compare_pair(values[:, i], values[:, j])
+        comparison = compare_pair(values[:, i], values[:, j], n_folds)
         equal = comparison.n_folds > 0 and not any(comparison.differences)
-        raw[pair] = 1.0 if equal else comparison.p
+        p = comparison.p if n_folds is None else comparison.corrected_p
+        raw[pair] = 1.0 if equal else p
     matrix = np.eye(n_methods)
     matrix[rows, columns] = matrix[columns, rows] = holm(raw)
     return pd.DataFrame(matrix, index=table.columns, columns=table.columns)
