@@ -1,10 +1,14 @@
 """Every file and folder name of the project, and nothing else (docs/definitions.md 2 and 4)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 RESULTS_DIR = "exp-fl-5"
 TEMPORARY_PREFIX = ".tmp-"
+# Characters of a list of folds in a folder's name, beyond which it is written in runs.
+LONGEST_LIST = 60
 
 
 @dataclass(frozen=True)
@@ -260,6 +264,13 @@ class FoldPaths:
         return sorted(self.setting(setting).glob("*_time.txt"))
 
 
+def runs_of(numbers: Sequence[int]) -> list[str]:
+    """Ascending numbers, those that follow each other in one: 0, 1, 2, 5 are "0-2" and "5"."""
+    starts = [i for i, number in enumerate(numbers) if not i or number != numbers[i - 1] + 1]
+    runs = [numbers[i:j] for i, j in pairwise([*starts, len(numbers)])]
+    return [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+
+
 def _of_truth(truth: str) -> str:
     return "" if truth == "change" else f"_{truth}"
 
@@ -272,7 +283,8 @@ def _budget(n: int | None) -> str:
 class SummaryPaths(FoldPaths):
     """Where step 7 writes what it finds across the folds of `ds`: <ds>_summary/.
 
-    other_folds : the folds where they are not the usual ones; <ds>_summary_fold0_1/ then.
+    other_folds : the folds where they are not the usual ones; <ds>_summary_fold0_1/ then,
+    or <ds>_summary_fold0-38/ where the list would be long.
     """
 
     fold: int | None = None
@@ -281,6 +293,8 @@ class SummaryPaths(FoldPaths):
     @property
     def name(self) -> str:
         folds = "_".join(map(str, self.other_folds))
+        if len(folds) > LONGEST_LIST:
+            folds = "_".join(runs_of(self.other_folds))
         return f"{self.ds}_summary" + (f"_fold{folds}" if folds else "")
 
     @property

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from utils.data.repeats import describe
 from utils.judge import faults, layers, transplant, transplants
 from utils.run import pictures, storage
 from utils.run.paths import FoldPaths, SummaryPaths
@@ -61,6 +62,8 @@ def write(
     task.save_table(paths.table("verdicts_agreement"), agreement)
     drawn = draw(task, paths, moved, swapped, both, found, places)
     said = recovery.sentences(correlated, found, agreement)
+    if repeated := describe([fold.fold for fold in folds], n_folds):
+        said.append(f"The folds are {repeated}; intervals allow for the data that repeats share.")
     captions = [f"{name}: {CAPTIONS[name].strip()}" for name in drawn]
     text = "\n".join(said) + "\n\n" + "\n\n".join(captions) + "\n"
     task.save_bytes(paths.effect_notes, text.encode())

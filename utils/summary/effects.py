@@ -16,7 +16,8 @@ from utils.summary.fold_records import summary_paths
 # The task belongs to the last step, and each of the two makes it anew from what there is.
 LAST_STEP = 9
 CODE = (
-    "ranking", "run.pictures", "judge.transplants", "judge.layers", "summary.across_folds",
+    "data.repeats", "ranking", "run.pictures", "judge.transplants", "judge.layers",
+    "summary.across_folds",
     "summary.statistics", "summary.fold_tables", "summary.effects", "summary.effect_files",
     "summary.recovery", "summary.figures.recovery", "summary.figures.shared",
     "summary.figures.truths",

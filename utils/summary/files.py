@@ -112,12 +112,13 @@ def draw(
     for view in views:
         primary, gain = view.metrics[0], TRUTHS[view.truth].says.split(":")[0]
         for name, width, figure in catalogue.every_figure(
-            view.tables, view.summary, seconds, primary, percent
+            view.tables, view.summary, seconds, primary, percent, view.repeated
         ):
             save(task, paths, name, width, figure, view.truth)
-            captions[f"{view.truth}/{name}"] = f"Truth '{view.truth}'. " + catalogue.CAPTIONS[
-                name
-            ].format(metric=primary, percent=percent, gain=gain)
+            said = catalogue.caption(
+                name, view.repeated is not None, metric=primary, percent=percent, gain=gain
+            )
+            captions[f"{view.truth}/{name}"] = f"Truth '{view.truth}'. {said}"
             missing |= pictures.missing_glyphs(figure)
     if missing:
         print(NO_GLYPH.format("".join(sorted(missing))))

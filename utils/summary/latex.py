@@ -238,12 +238,15 @@ def comparison_tabular(
                 number(row["icc_settings"]),
             ]
         )
+    signed_rank = statistics.signed_rank_note(len(tables.folds))
+    if compared["signed_rank_smallest_p"].isna().all():
+        signed_rank = statistics.NO_SIGNED_RANK
     family = escape(chosen["family"].iloc[0])
     caption = (
         f"{escape(tables.ds)}, truth '{tables.truth}': {escape(metric)} minus that of "
         f"{escape(reference)}, paired by fold. "
         f"Holm: within the family {family}. "
-        f"{escape(statistics.signed_rank_note(len(tables.folds)))}"
+        f"{escape(signed_rank)}"
     )
     kind = "neurons" if neurons else "weights"
     letters = "".join(c for c in reference if c.isascii() and c.isalnum())

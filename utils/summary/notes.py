@@ -3,6 +3,7 @@
 import pandas as pd
 
 from utils import ranking
+from utils.data.repeats import describe
 from utils.judge.comparison import LIFTED, NEURON, WEIGHT
 from utils.summary import statistics
 from utils.summary.fold_tables import FoldTables
@@ -66,15 +67,16 @@ COLUMNS = {
     "low, high": "95% t interval of the mean, df = folds - 1; takes folds as independent",
     "t, p": "paired t test of the mean difference, two-sided, df = folds - 1",
     "corrected_": "the same with the variance of Nadeau and Bengio (2003), which allows for the "
-    "training data that folds share",
+    "data that folds share, of one repeat or of several (Bouckaert and Frank 2004)",
     "holm_p": "p after Holm's adjustment within the family",
-    "wild_": "95% wild cluster bootstrap-t interval (Webb weights); takes folds as independent; "
-    "empty where it is unbounded",
+    "wild_": "95% wild cluster bootstrap-t interval (Webb weights); takes folds as independent, "
+    "with several repeats repeats and the folds inside them; empty where it is unbounded",
     "rank_biserial": "matched-pairs rank-biserial correlation, -1 to 1; above 0 favours the method",
     "a12": "Vargha-Delaney A12, 0 to 1; above 0.5 favours the method",
     "icc_settings": "intra-class correlation ICC(1) of the settings of one fold: near 1 means that "
     "further settings of a fold say nothing new",
-    "signed_rank_smallest_p": "the smallest p that an exact two-sided signed-rank test could give",
+    "signed_rank_smallest_p": "the smallest p that an exact two-sided signed-rank test could give; "
+    "empty with several repeats, whose folds are not independent",
     "family": "tests that Holm's adjustment treats together",
     "reference": "what the method is compared with; differences are method minus reference",
     "n_positive": "folds in which the method is better (difference above 0)",
@@ -88,6 +90,22 @@ COLUMNS = {
     "lift@1% X": "on the sheet Settings: what method X scores in that fold and setting; * marks "
     "neuron scores given to weights",
 }
+
+
+WHICH_INTERVAL = (
+    "The t and the wild cluster bootstrap interval take folds as independent, but folds "
+    "share training data: where their results correlate for that reason, only the "
+    "corrected (Nadeau-Bengio) interval still comes close to covering 95%. Intervals over "
+    "folds speak of new folds; the verdict's p of these models alone."
+)
+WHICH_INTERVAL_OF_REPEATS = (
+    "Every repeat splits the same data again, and folds share training data. The t test and its "
+    "interval take all folds as independent, the wild cluster bootstrap all repeats and the folds "
+    "inside them: both become ever more certain with the number of repeats, though the data stay "
+    "the same. Only the corrected test and interval (Nadeau-Bengio; for repeats Bouckaert and "
+    "Frank) allow for that. Intervals over folds speak of new folds; the verdict's p of these "
+    "models alone."
+)
 
 
 def partial(scores: pd.DataFrame, folds: list[int]) -> list[tuple[str, str]]:
@@ -147,29 +165,28 @@ def of(tables: FoldTables, metrics: list[str], n_folds: int) -> list[str]:
     """The sentences that stand beside every table.
 
     metrics : COMPARED_METRICS, the primary one first.
-    n_folds : folds of the cross-validation.
+    n_folds : folds of one repeat of the cross-validation.
     """
     folds = tables.folds
+    repeated = describe(folds, n_folds)
     draws = int(tables.permutation["draws"].max())
     count = f"{len(folds)} fold{'s' if len(folds) > 1 else ''}"
     said = [
-        f"{tables.ds}: {count} ({', '.join(map(str, folds))}). The unit is the fold: settings are "
+        f"{tables.ds}: {count} ({', '.join(map(str, folds))})"
+        f"{f': {repeated}' if repeated else ''}. The unit is the fold: settings are "
         "averaged inside a fold first. A method that does not depend on the setting has one value "
         "per fold.",
         statistics.left_out(len(folds)),
     ]
     if len(folds) > 1:
         said += [
-            statistics.signed_rank_note(len(folds)),
-            "The t and the wild cluster bootstrap interval take folds as independent, but folds "
-            "share training data: where their results correlate for that reason, only the "
-            "corrected (Nadeau-Bengio) interval still comes close to covering 95%. Intervals over "
-            "folds speak of new folds; the verdict's p of these models alone.",
+            statistics.NO_SIGNED_RANK if repeated else statistics.signed_rank_note(len(folds)),
+            WHICH_INTERVAL_OF_REPEATS if repeated else WHICH_INTERVAL,
             f"The family that was declared in advance is {metrics[0]}; the comparisons on "
             f"{', '.join(metrics[1:]) or 'nothing else'} are secondary. p values are Holm-adjusted "
             "within a family.",
         ]
-    if len(folds) < n_folds:
+    if len(folds) < n_folds and not repeated:
         said.append(
             f"{len(folds)} of the {n_folds} folds of the cross-validation "
             f"{'is' if len(folds) == 1 else 'are'} here; name the others with --fold to include "

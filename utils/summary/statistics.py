@@ -270,6 +270,13 @@ def signed_rank_note(n_folds: int, level: float = 0.05) -> str:
     return f"{smallest}."
 
 
+# In the place of `signed_rank_note` where folds are of several repeats.
+NO_SIGNED_RANK = (
+    "A signed-rank test needs independent folds; those of different repeats split the same data, "
+    "so none is reported, and no smallest p."
+)
+
+
 def left_out(n_folds: int) -> str:
     """One sentence on what too few folds leave out; empty if nothing."""
     if n_folds < 2:

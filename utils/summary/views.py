@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from utils.data.repeats import describe
 from utils.judge.comparison import CEILING, ORACLE
 from utils.judge.relabelled import read_nulls
 from utils.judge.relabelling import Relabelled
@@ -21,6 +22,7 @@ class View:
     """What one truth says across the folds that have it.
 
     metrics : COMPARED_METRICS with their budgets, the primary one first.
+    repeated : folds of one repeat, where the folds are of several repeats; else None.
     """
 
     folds: list[FoldPaths]
@@ -28,6 +30,7 @@ class View:
     metrics: list[str]
     summary: pd.DataFrame
     compared: pd.DataFrame
+    repeated: int | None = None
 
     @property
     def truth(self) -> str:
@@ -57,7 +60,8 @@ def make_view(folds: list[FoldPaths], truth: str, constants: dict[str, Any]) -> 
         constants["SEED"],
     )
     summary = across_folds.summary_table(tables, metrics, constants["N_FOLDS"])
-    return View(folds, tables, metrics, summary, compared)
+    repeated = constants["N_FOLDS"] if describe(tables.folds, constants["N_FOLDS"]) else None
+    return View(folds, tables, metrics, summary, compared, repeated)
 
 
 def verdict_of(view: View, references: pd.DataFrame) -> pd.DataFrame:

@@ -57,6 +57,20 @@ CAPTIONS = {
 }  # fmt: skip
 
 
+# What is said instead where the folds are of several repeats.
+CAPTIONS_OF_REPEATS = {
+    "critical_difference": "Mean rank by {metric} over the folds of all repeats, 1 is best "
+    "(descriptive). A bar joins methods that a paired t test, Holm-adjusted over all pairs, does "
+    "not tell apart at 0.05; its variance is that of Nadeau and Bengio, for repeats split the same "
+    "data. " + LIFTED_STAR,
+}
+
+
+def caption(name: str, repeated: bool, **words: object) -> str:
+    """What a figure shows. repeated : whether the folds are of several repeats."""
+    return (CAPTIONS | (CAPTIONS_OF_REPEATS if repeated else {}))[name].format(**words)
+
+
 def across_truths(
     verdict: pd.DataFrame, references: pd.DataFrame, crossed: pd.DataFrame, percent: float
 ) -> Iterator[tuple[str, str, Figure]]:
@@ -85,11 +99,13 @@ def every_figure(
     seconds: dict[tuple[str, str], float],
     primary: str,
     percent: float,
+    repeated: int | None = None,
 ) -> Iterator[tuple[str, str, Figure]]:
     """Each figure as (name, width, figure), one after the other.
 
     primary : the primary metric, of which methods are sorted.
     percent : of the weights that are positives.
+    repeated : folds of one repeat, where the folds are of several; else None.
     """
     ranked = ranked_methods(summary, primary)
     lines = assign_lines(ranked)
@@ -103,4 +119,8 @@ def every_figure(
             yield "time", width, time_against(tables.scores, ranked, lines, seconds, primary, width)
         diagram = rank_table(tables.scores, ranked, primary, width)
         if diagram.shape[0] > 1 and diagram.shape[1] > 1:
-            yield "critical_difference", width, critical_difference(diagram, primary, width)
+            yield (
+                "critical_difference",
+                width,
+                critical_difference(diagram, primary, width, repeated),
+            )

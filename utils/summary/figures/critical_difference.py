@@ -30,16 +30,19 @@ def rank_table(
     return table
 
 
-def critical_difference(table: pd.DataFrame, primary: str, width: str) -> Figure:
+def critical_difference(
+    table: pd.DataFrame, primary: str, width: str, n_folds: int | None = None
+) -> Figure:
     """Mean ranks over folds; bars join methods that no test tells apart (descriptive).
 
     table : (folds, methods), higher is better. The p values are Holm-adjusted
     paired t tests between every two methods.
+    n_folds : as of `statistics.pairwise_holm`.
     """
     import scikit_posthocs
 
     ranks = statistics.average_ranks(table)
-    p = statistics.pairwise_holm(table).fillna(1.0)
+    p = statistics.pairwise_holm(table, n_folds).fillna(1.0)
     wide = width == "2col"
     size = SMALL[width]
     with drawing():
@@ -60,7 +63,7 @@ def critical_difference(table: pd.DataFrame, primary: str, width: str) -> Figure
         axes.set_title(
             f"mean rank by {primary} over {len(table)} folds, 1 is best (descriptive)\n"
             "a bar joins the dotted methods that are not told apart\n"
-            "at 0.05 (paired t, Holm over all pairs)",
+            f"at 0.05 ({'' if n_folds is None else 'corrected '}paired t, Holm over all pairs)",
             fontsize=size,
         )
     return figure
