@@ -12,6 +12,7 @@ STEP = 7
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     cli.add_budget(parser)
+    cli.add_halves(parser)
     parser.add_argument(
         "--mix-constants",
         action="store_true",

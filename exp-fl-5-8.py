@@ -23,6 +23,7 @@ def work(job: cli.Job) -> pd.DataFrame:
 def add_options(parser: argparse.ArgumentParser) -> None:
     cli.add_budget(parser)
     cli.add_device(parser)
+    cli.add_halves(parser)
 
 
 def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:

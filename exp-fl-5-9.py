@@ -1,5 +1,7 @@
 """Step 9: faults planted where we know it: which methods find them?"""
 
+import argparse
+
 import pandas as pd
 
 from utils.judge import faults, planting
@@ -18,6 +20,11 @@ def work(job: cli.Job) -> pd.DataFrame:
     return found
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    cli.add_halves(parser)
+    own.add_option(parser)
+
+
 def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
     print(planting.finding(pd.concat([found for _, found in finished])))
     jobs = [job for job, _ in finished]
@@ -30,7 +37,7 @@ if __name__ == "__main__":
         STEP,
         __doc__,
         work,
-        add_options=own.add_option,
+        add_options=add_options,
         needs=("training",),
         ready=planting.require_ready,
         after=show,

@@ -56,7 +56,7 @@ def record_given_seconds(
     task = ledger.task(
         "given seconds", inputs=[path for _, path, _ in found], code=[record_given_seconds]
     )
-    if task.done or not (found or task.key in ledger.content["tasks"]):
+    if not (found or task.key in ledger.content["tasks"]) or task.done:
         return
     with task:
         for source, _, seconds in found:

@@ -26,6 +26,9 @@ def swap_blocks(job: Job, inputs: Inputs) -> pd.DataFrame | None:
         return None
     directions = (layers.INTO_M1, layers.BACK_TO_M1)
     parts = [(paths.layers_of(direction), STEP) for direction in directions]
+    if job.only_look:  # whether a GPU was there is no matter to who reads the table
+        inputs.ledger.require(paths.layers, STEP)
+        return storage.read_table(paths.layers, layers.COLUMNS, STEP)
     for direction in directions:
         swap_direction(job, inputs, direction)
     task = inputs.ledger.task("layers", inputs=parts, code=[layers])

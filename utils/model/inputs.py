@@ -72,6 +72,7 @@ def open_inputs(job: Job) -> Inputs:
         },
         job.args.force,
         {M1: pair.m1.name, M2: pair.m2.name, M1_FFN: pair.m1.name, M2_FFN: pair.m2.name},
+        job.only_look,
     )
     config = checkpoints.read_config(pair.m1)
     return Inputs(pair, config["hidden_size"], config["intermediate_size"], ledger, replayed)

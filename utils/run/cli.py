@@ -20,6 +20,7 @@ from utils import ranking
 from utils.errors import UserError
 from utils.run import pictures, storage
 from utils.run.constant_rules import check_constants, constants_in_force, more_repeats
+from utils.run.ledger import ONLY_FOLDS
 from utils.run.log import PatientOutput, close_log, is_main_process, open_log, silent_log
 from utils.run.paths import FoldPaths
 
@@ -36,6 +37,7 @@ class Job:
     """One step on one fold: what a script's `work` function is given.
 
     left_out : why each of a user's files was left out; named again when all is done.
+    only_look : nothing is to be made; what is not up to date is refused.
     """
 
     step: int
@@ -44,6 +46,7 @@ class Job:
     constants: dict[str, Any]
     log: logging.Logger
     left_out: list[str] = field(default_factory=list)
+    only_look: bool = False
 
     def leave_out(self, reason: str) -> None:
         """Go on without a file of the user's: the step ends with the status of a mistake."""
@@ -141,6 +144,19 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
 
 
+def add_halves(parser: argparse.ArgumentParser) -> None:
+    """A step in two: each fold, where many machines work on folds; then the summary."""
+    halves = parser.add_mutually_exclusive_group()
+    halves.add_argument(
+        ONLY_FOLDS, action="store_true", help="work on the folds, and leave the summary out"
+    )
+    halves.add_argument(
+        "--only-summary",
+        action="store_true",
+        help="make the summary of folds on which all is done; others are refused",
+    )
+
+
 def check_arguments(args: argparse.Namespace) -> None:
     if args.ds not in user_constants.PROFILES:
         known = ", ".join(user_constants.PROFILES)
@@ -224,6 +240,8 @@ def run(
     ----------
     needs : the input folders of every fold (attributes of FoldPaths) that have to exist.
     ready : refuses a fold whose inputs are missing or stale, with a UserError; writes nothing.
+    after : the summary; `add_halves` lets a call leave it out, or make it alone. Then `work` is
+        given jobs that are only looked at.
     """
     fix_order_of_sums()
     pictures.ignore_user_settings()
@@ -240,10 +258,13 @@ def run(
             FoldPaths(args.root, args.ds, fold, args.data_root, args.training_root)
             for fold in args.fold
         ]
-        require_ready(step, folds, args, values, needs, ready)
-        for paths in folds:
-            finished.append(run_fold(step, paths, args, values, work))
-        if after and is_main_process():
+        if getattr(args, "only_summary", False):
+            finished += require_ready(step, folds, args, values, needs, ready, look=work)
+        else:
+            require_ready(step, folds, args, values, needs, ready)
+            for paths in folds:
+                finished.append(run_fold(step, paths, args, values, work))
+        if after and is_main_process() and not getattr(args, "only_folds", False):
             after(finished)
     except NotReady as error:
         refuse(step, error.reasons)
@@ -312,18 +333,26 @@ def require_ready(
     values: dict[str, Any],
     needs: tuple[str, ...],
     ready: Callable[[Job], Any] | None,
-) -> None:
-    """Look at the inputs of every fold before the first is worked on."""
-    reasons = []
+    look: Callable[[Job], Any] | None = None,
+) -> list[tuple[Job, Any]]:
+    """Look at the inputs of every fold before the first is worked on.
+
+    look : a `work` that nothing is left for; the answer has its job and result of every fold.
+    """
+    reasons, seen = [], []
     for paths in folds:
         try:
             require_inputs(paths, needs)
+            job = Job(step, paths, args, values, silent_log(), only_look=look is not None)
             if ready:
-                ready(Job(step, paths, args, values, silent_log()))
+                ready(job)
+            if look:
+                seen.append((job, look(job)))
         except UserError as error:
             reasons.append(whole_commands(str(error), paths, args))
     if reasons:
         raise NotReady(list(dict.fromkeys(reasons)))
+    return seen
 
 
 def whole_commands(message: str, paths: FoldPaths, args: argparse.Namespace) -> str:
@@ -340,7 +369,7 @@ def whole_commands(message: str, paths: FoldPaths, args: argparse.Namespace) -> 
     if getattr(args, "accept_pair", False):
         pair += " --accept-pair"
     return re.sub(
-        r"(run exp-fl-5-(\d)\.py)(?! --)",
+        rf"(run exp-fl-5-(\d)\.py(?: {ONLY_FOLDS})?)(?! --)",
         # Step 0 makes the checkpoints, it does not choose among them.
         lambda found: found[1] + where + (pair if found[2] != "0" else ""),
         message,

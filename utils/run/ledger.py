@@ -26,6 +26,8 @@ from utils.run.hashing import REPOSITORY, HashCache, code_name, hash_source
 from utils.run.paths import FoldPaths
 from utils.run.task import Task, _now
 
+# The option under which a step works on each fold and leaves the summary across folds out.
+ONLY_FOLDS = "--only-folds"
 TIME_COLUMNS = ["ds", "fold", "setting", "method", "n", "elapsed_s", "device"]
 PACKAGES = ["torch", "transformers", "datasets", "numpy", "pandas", "scipy", "scikit-learn"]
 
@@ -38,6 +40,7 @@ class Ledger:
     constants : the values in force, by name; a task names those it depends on.
     externals : inputs that no task makes (checkpoints, data): name -> hash.
     where : what some of them are read from today, for messages.
+    only_look : write nothing; whoever asks whether a task is done is refused if it is not.
     """
 
     def __init__(
@@ -48,13 +51,15 @@ class Ledger:
         externals: dict[str, Callable[[HashCache], str]],
         force: bool = False,
         where: dict[str, str] | None = None,
+        only_look: bool = False,
     ) -> None:
         self.paths = paths
+        self.only_look = only_look
         self.where = where or {}
         self.step = step
         self.constants = json.loads(json.dumps(constants))
         self.externals = externals
-        self.force = force
+        self.force = force and not only_look
         self.device = "cpu"
         self.hashes = HashCache(paths.hash_cache)
         self.content = self._load()
@@ -216,6 +221,14 @@ class Ledger:
         self._planned.add(task.key)
         return task
 
+    def not_done(self, key: str, reason: str) -> UserError:
+        """Where the folds are only looked at: what one of them lacks, and who makes it."""
+        step, _, name = key.partition("/")
+        return UserError(
+            f"{self.paths.results}: '{name}' of step {step} {reason}; "
+            f"run exp-fl-5-{self.step}.py {ONLY_FOLDS} first"
+        )
+
     def start_run(self) -> str:
         """Record the machine and the call once per process, when the first task runs."""
         if self._run is None:
@@ -263,6 +276,10 @@ class Ledger:
 
         shown : as of `times`.
         """
+        if self.only_look:
+            for key in self._out_of_use():
+                raise self.not_done(key, "is out of date: it has no part in the results now")
+            return
         self._sweep()
         table, path = self.times(shown), self.paths.times(self.step)
         if len(table):
@@ -278,14 +295,7 @@ class Ledger:
         For example the results of a setting that a new M1 does not have.
         """
         tasks = self.content["tasks"]
-        gone = [
-            key
-            for key, task in tasks.items()
-            if task["step"] == self.step
-            and key not in self._planned
-            and task["outputs"]
-            and self.why_stale(key)
-        ]
+        gone = self._out_of_use()
         for key in gone:
             self.remove(tasks[key]["outputs"])
         for key in gone:
@@ -293,10 +303,23 @@ class Ledger:
         if gone:
             self.commit()
 
+    def _out_of_use(self) -> list[str]:
+        """Tasks of this step whose results are out of date and not made now."""
+        return [
+            key
+            for key, task in self.content["tasks"].items()
+            if task["step"] == self.step
+            and key not in self._planned
+            and task["outputs"]
+            and self.why_stale(key)
+        ]
+
     def drop(self, name: str, step: int | None = None) -> None:
         """Take away what a task made once and cannot make now; `name` and `step` as in `task`."""
         key = f"{self.step if step is None else step}/{name}"
         self._planned.discard(key)
+        if self.only_look and key in self.content["tasks"]:
+            raise self.not_done(key, "is out of date: it cannot be made now")
         known = self.content["tasks"].pop(key, None)
         if known is not None:
             self.remove(known["outputs"])

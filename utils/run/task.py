@@ -32,14 +32,33 @@ class Task:
 
     @property
     def done(self) -> bool:
+        """Whether its results are there, made from what they would be made from now.
+
+        Raises
+        ------
+        UserError : they are not, and the ledger is only looked at.
+        """
+        reason = self.why_not_done()
+        if reason and self.ledger.only_look:
+            raise self.ledger.not_done(self.key, reason)
+        return reason is None
+
+    def why_not_done(self) -> str | None:
+        """What is to be done, in words; None if nothing is."""
         record = self.ledger.content["tasks"].get(self.key)
-        if self.ledger.force or record is None or record["recipe"] != self.recipe:
-            return False
+        if record is None:
+            return "is not made yet"
+        if self.ledger.force:
+            return "is made anew with --force"
+        if record["recipe"] != self.recipe:
+            return f"is out of date: {what_differs(record['recipe'], self.recipe)}"
         for name, digest in record["outputs"].items():
             path = self.ledger.paths.results / name
-            if not path.is_file() or self.ledger.hashes.get(path) != digest:
-                return False
-        return True
+            if not path.is_file():
+                return f"is out of date: {name} is missing"
+            if self.ledger.hashes.get(path) != digest:
+                return f"is out of date: {name} has changed"
+        return None
 
     def __enter__(self) -> "Task":
         self.run = self.ledger.start_run()
@@ -103,6 +122,23 @@ class Task:
                 "device": device or self.ledger.device,
             }
         )
+
+
+def what_differs(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first entry in which two recipes differ, in words."""
+    for part in ("constants", "code", "inputs"):
+        old, new = before[part], now[part]
+        for name in [*new, *(name for name in old if name not in new)]:
+            if name in old and name in new and old[name] == new[name]:
+                continue
+            if part == "constants":
+                return f"{name} was {old.get(name)}, now {new.get(name)}"
+            if name not in new:
+                return f"{name} has no part in it now"
+            if part == "code":
+                return f"its code has changed ({name})"
+            return f"{name} has changed" if name in old else f"{name} is new"
+    return "its record has another form"
 
 
 def _now() -> str:
