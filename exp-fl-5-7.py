@@ -13,11 +13,6 @@ STEP = 7
 def add_options(parser: argparse.ArgumentParser) -> None:
     cli.add_budget(parser)
     cli.add_halves(parser)
-    parser.add_argument(
-        "--mix-constants",
-        action="store_true",
-        help="summarise folds even if they were made with different constants",
-    )
 
 
 def work(job: cli.Job) -> None:

@@ -148,3 +148,37 @@ def test_rankings_of_another_m1_are_refused(root, server):
     assert finished.status == 2
     (line,) = finished.stderr.splitlines()
     assert "M1 has changed" in line and "run exp-fl-5-" in line
+
+
+def test_folds_that_were_trained_differently_are_refused(root, server):
+    """Fold 1 is fold 0 again, trained with other batches as its checkpoints say."""
+    for fold, batch in ((1, 8), (0, 16)):
+        training = root / f"out_vit_digits_fold{fold}"
+        if fold:
+            shutil.copytree(root / "out_vit_digits_fold0", training)
+            shutil.copytree(root / f"dataset/{pipeline.NAME}", root / "dataset/digits_fold1")
+        for number in (1, 2):
+            state = training / f"checkpoint-{10 * number}"
+            pipeline.write_state(state, number, train_batch_size=batch)
+    more = {"constants": pipeline.QUICK, "summary": False}
+    for step in (1, 2, 3, 4, 5, 6, 7):
+        assert server.run(step, root, "--fold", "1", **more).status == 0
+    known = pipeline.results(root)
+    finished = server.run(8, root, "--fold", "0", "1", constants=pipeline.QUICK)
+    assert finished.status == 2
+    (line,) = finished.stderr.splitlines()
+    assert "train_batch_size is 16 in fold 0 and 8 in fold 1" in line and "--mix-constants" in line
+    assert not [name for name in set(pipeline.results(root)) - set(known) if "summary" in name]
+    mixed = server.run(8, root, "--fold", "0", "1", "--mix-constants", constants=pipeline.QUICK)
+    assert mixed.status == 0, mixed.stderr
+
+
+def test_a_table_that_is_out_of_date_is_left_out_of_the_summary(root, server):
+    """Step 9 after a new seed: what step 8 found is of the old one."""
+    constants = pipeline.QUICK | {"SEED": 5}
+    finished = server.run(9, root, constants=constants)
+    assert finished.status == 0, finished.stderr
+    lines = [line for line in finished.stdout.splitlines() if line.startswith("left out: ")]
+    (line,) = [line for line in lines if "exp-fl-5-8_transplant.csv" in line]
+    assert "SEED was 777, now 5" in line and "run exp-fl-5-8.py --ds digits --fold 0" in line
+    assert not list((root / "exp-fl-5").glob("digits_summary*/transplant.csv"))

@@ -130,7 +130,9 @@ def test_what_no_fold_has_is_left_out(tmp_path):
             fold.results.mkdir(parents=True)
             faults = planted_of([5, 3, 1])
             faults[faults["fold"] == 0].to_csv(fold.planted_table, index=False)
-        effect_files.write(Task(), paths, [fold], {"N_FOLDS": 5, "TRUTHS": ["change", "repair"]})
+        files = {fold.name: [fold.planted_table] if with_faults else []}
+        constants = {"N_FOLDS": 5, "TRUTHS": ["change", "repair"]}
+        effect_files.write(Task(), paths, [fold], constants, files)
         drawn = {name.rpartition("_")[0] for name in saved if name.endswith(".png")}
         assert drawn == ({"planted"} if with_faults else set())
         assert ("planted.csv" in saved) == with_faults and "transplant.csv" not in saved
@@ -159,5 +161,5 @@ def test_every_figure_of_a_whole_set(tmp_path):
         recovery.planted_table(faults, 5), places,
     )  # fmt: skip
     assert drawn == list(effect_files.CAPTIONS)
-    assert len(saved) == 4 * len(drawn)
+    assert len(saved) == 6 * len(drawn)  # png, pdf and svg at both widths
     assert all(content[:4] in (b"\x89PNG", b"%PDF") for content in saved.values())

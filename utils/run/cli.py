@@ -155,6 +155,11 @@ def add_halves(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make the summary of folds on which all is done; others are refused",
     )
+    parser.add_argument(
+        "--mix-constants",
+        action="store_true",
+        help="summarise folds even if they were made with different constants",
+    )
 
 
 def check_arguments(args: argparse.Namespace) -> None:

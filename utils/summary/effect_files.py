@@ -1,5 +1,6 @@
 """Write what transplants, layers and planted faults say across folds."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -35,14 +36,22 @@ CAPTIONS = {
 
 
 def write(
-    task: Task, paths: SummaryPaths, folds: list[FoldPaths], constants: dict[str, Any]
+    task: Task,
+    paths: SummaryPaths,
+    folds: list[FoldPaths],
+    constants: dict[str, Any],
+    files: dict[str, list[Path]],
 ) -> None:
-    """Tables, figures and sentences of what there is; a part that no fold has is left out."""
+    """Tables, figures and sentences of what there is; a part that no fold has is left out.
+
+    files : the tables to be read, by the folds' names.
+    """
+    current = {path for tables in files.values() for path in tables}
     n_folds = constants["N_FOLDS"]
-    moved = below(folds, "transplants", transplants.STEP, transplant.COLUMNS)
-    swapped = below(folds, "layers", transplants.STEP, layers.COLUMNS)
-    planted = below(folds, "planted_table", faults.STEP, faults.COLUMNS)
-    lifts = read_lifts(folds, constants["TRUTHS"])
+    moved = below(folds, current, "transplants", transplants.STEP, transplant.COLUMNS)
+    swapped = below(folds, current, "layers", transplants.STEP, layers.COLUMNS)
+    planted = below(folds, current, "planted_table", faults.STEP, faults.COLUMNS)
+    lifts = read_lifts(folds, current, constants["TRUTHS"])
     both = {}
     if len(moved):
         task.save_table(paths.table("transplant"), recovery.transplant_table(moved, n_folds))
@@ -69,12 +78,14 @@ def write(
     task.save_bytes(paths.effect_notes, text.encode())
 
 
-def below(folds: list[FoldPaths], table: str, step: int, columns: list[str]) -> pd.DataFrame:
-    """A table of every fold that has it, one below the other; else an empty one."""
+def below(
+    folds: list[FoldPaths], current: set[Path], table: str, step: int, columns: list[str]
+) -> pd.DataFrame:
+    """A table of every fold that has it among `current`, one below the other; else an empty one."""
     parts = [
         storage.read_table(getattr(fold, table), columns, step)
         for fold in folds
-        if getattr(fold, table).is_file()
+        if getattr(fold, table) in current
     ]
     found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     if "method" in found:
@@ -82,13 +93,15 @@ def below(folds: list[FoldPaths], table: str, step: int, columns: list[str]) -> 
     return found
 
 
-def read_lifts(folds: list[FoldPaths], truths: list[str]) -> dict[str, pd.DataFrame]:
+def read_lifts(
+    folds: list[FoldPaths], current: set[Path], truths: list[str]
+) -> dict[str, pd.DataFrame]:
     """Lift@1% of every method by each truth that has it."""
     found = {}
     for truth in truths:
         files = [fold.judged("scores", truth) for fold in folds]
         tables = [
-            fold_tables.read(file, ["setting", "level", "n"]) for file in files if file.is_file()
+            fold_tables.read(file, ["setting", "level", "n"]) for file in files if file in current
         ]
         if tables and all(LIFT in table for table in tables):
             found[truth] = recovery.lifts_of(pd.concat(tables, ignore_index=True), LIFT)

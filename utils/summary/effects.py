@@ -6,12 +6,20 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+from utils.errors import UserError
+from utils.judge import faults, transplants
+from utils.judge.sources import STEP as JUDGED_STEP
+from utils.model.inputs import open_inputs
 from utils.run import cli, storage
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
-from utils.run.paths import FoldPaths
 from utils.run.task import Task
-from utils.summary.fold_records import summary_paths
+from utils.summary.fold_records import (
+    read_record_of,
+    refuse_mixed,
+    summary_paths,
+    with_trainings,
+)
 
 # The task belongs to the last step, and each of the two makes it anew from what there is.
 LAST_STEP = 9
@@ -25,55 +33,85 @@ CODE = (
 
 
 def summarise(jobs: list[cli.Job]) -> str:
-    """Make the tables and figures across the jobs' folds, or keep them; the finding in words."""
+    """Make the tables and figures across the jobs' folds, or keep them; the finding in words.
+
+    A table that is out of date, of the other step of the two for example, is left out.
+
+    Raises
+    ------
+    UserError : the folds were made with different constants, and no --mix-constants is given.
+    """
     first = jobs[0]
-    folds = [job.paths for job in jobs]
-    paths = summary_paths(folds)
+    files, stale = current_files(jobs)
+    if not first.args.mix_constants:
+        records = [read_record_of(job.paths, files[job.paths.name], job.step) for job in jobs]
+        refuse_mixed(with_trainings(jobs, records))
+    paths = summary_paths([job.paths for job in jobs])
     lock = cli.lock_fold(paths)
     try:
         storage.remove_temporaries(paths.results)
-        files = fold_files(folds, first.constants["TRUTHS"])
-        ledger = Ledger(paths, LAST_STEP, first.constants, files, first.args.force)
-        task = plan(ledger, folds)
+        hashed = external_files(files)
+        ledger = Ledger(paths, LAST_STEP, first.constants, hashed, first.args.force)
+        task = plan(ledger, files)
         if not task.done:
             with task:
                 # Imports the plots.
                 importlib.import_module("utils.summary.effect_files").write(
-                    task, paths, folds, first.constants
+                    task, paths, [job.paths for job in jobs], first.constants, files
                 )
         ledger.hashes.save()
     finally:
         lock.release()
     found = paths.effect_notes.read_text(encoding="utf-8").partition("\n\n")[0]
-    return f"\n{found}\n\nTables and figures: {paths.results}"
+    said = "".join(f"\nleft out: {line}" for line in stale)
+    return f"{said}\n{found}\n\nTables and figures: {paths.results}"
 
 
-def plan(ledger: Ledger, folds: list[FoldPaths]) -> Task:
-    """The task that says what steps 8 and 9 found across folds, of what there is today."""
+def plan(ledger: Ledger, files: dict[str, list[Path]]) -> Task:
+    """The task that says what steps 8 and 9 found across folds, of what there is today.
+
+    files : of `current_files`, by the folds' names.
+    """
     return ledger.task(
         "effects",
-        inputs=list(fold_files(folds, ledger.constants["TRUTHS"])),
+        inputs=list(external_files(files)),
         constants=["TRUTHS", "N_FOLDS", "K_PERCENTS"],
-        parameters={"folds": [fold.name for fold in folds]},
+        parameters={"folds": list(files)},
         code=[ModuleType(f"utils.{name}") for name in CODE],
         step=LAST_STEP,
     )
 
 
-def fold_files(folds: list[FoldPaths], truths: list[str]) -> dict[str, Callable[[HashCache], str]]:
-    """The tables that are read of the folds, as external inputs of a ledger."""
-    found: dict[str, Callable[[HashCache], str]] = {}
-    for fold in folds:
-        tables = [
-            *(fold.judged("scores", truth) for truth in truths),
-            fold.transplants,
-            fold.layers,
-            fold.planted_table,
-        ]
-        for path in filter(Path.is_file, tables):
-            name = f"{fold.name}/{path.relative_to(fold.results).as_posix()}"
-            found[name] = partial(_hash, path=path)
-    return found
+def current_files(jobs: list[cli.Job]) -> tuple[dict[str, list[Path]], list[str]]:
+    """The tables of each fold that are there and up to date, by its name; a line for each other."""
+    found: dict[str, list[Path]] = {}
+    stale = []
+    for job in jobs:
+        paths, ledger = job.paths, open_inputs(job).ledger
+        tables = {
+            **{paths.judged("scores", truth): JUDGED_STEP for truth in job.constants["TRUTHS"]},
+            paths.transplants: transplants.STEP,
+            paths.layers: transplants.STEP,
+            paths.planted_table: faults.STEP,
+        }
+        found[paths.name] = []
+        for path, step in tables.items():
+            try:
+                if path.is_file():
+                    ledger.require(path, step)
+                    found[paths.name].append(path)
+            except UserError as error:
+                stale.append(cli.whole_commands(str(error), paths, job.args))
+    return found, stale
+
+
+def external_files(files: dict[str, list[Path]]) -> dict[str, Callable[[HashCache], str]]:
+    """The tables as external inputs of a ledger."""
+    return {
+        f"{fold}/{path.name}": partial(_hash, path=path)
+        for fold, tables in files.items()
+        for path in tables
+    }
 
 
 def _hash(hashes: HashCache, path: Path) -> str:

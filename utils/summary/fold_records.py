@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from utils import constants as user_constants
@@ -45,10 +46,14 @@ def summary_paths(folds: list[FoldPaths]) -> SummaryPaths:
 
 def read_records(jobs: list[cli.Job]) -> list[FoldRecord]:
     """What is known about how each fold was made, from its provenance and its checkpoints."""
+    return with_trainings(jobs, [read_record(job.paths, job.constants["TRUTHS"]) for job in jobs])
+
+
+def with_trainings(jobs: list[cli.Job], records: list[FoldRecord]) -> list[FoldRecord]:
+    """The folds' records with what their checkpoints say, where they are here."""
     ours = all(training.read_record(job.paths) is not None for job in jobs)
     found = []
-    for job in jobs:
-        record = read_record(job.paths, job.constants["TRUTHS"])
+    for job, record in zip(jobs, records, strict=True):
         if job.paths.training.is_dir():
             pair = find_pair(job.paths, job.constants["M1_STEP"], job.constants["M2_STEP"])
             record = with_training(
@@ -75,15 +80,20 @@ def read_record(paths: FoldPaths, truths: Sequence[str]) -> FoldRecord:
     present = truths_of(paths, truths)
     if not present:
         raise storage.missing(paths.judged("scores", truths[0]), STEP)
+    return read_record_of(paths, judged_files(paths, present), STEP)
+
+
+def read_record_of(paths: FoldPaths, files: Iterable[Path], step: int) -> FoldRecord:
+    """What some of the fold's results were made from, all the way up; `step` makes them."""
     try:
         tasks = json.loads(paths.provenance.read_text(encoding="utf-8"))["tasks"]
         made = producers(tasks)
-        read = (path.relative_to(paths.results) for path in judged_files(paths, present))
+        read = (path.relative_to(paths.results) for path in files)
         behind = tasks_behind(tasks, {made[path.as_posix()] for path in read})
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
             f"{paths.provenance} does not say what the scores were made from; "
-            f"{storage.run_again(STEP)}"
+            f"{storage.run_again(step)}"
         ) from None
     constants: dict[str, Any] = {}
     for key in sorted(behind):

@@ -39,14 +39,14 @@ def refresh(jobs: list[cli.Job]) -> None:
     paths = summary_paths(folds)
     lock = cli.lock_fold(paths)
     try:
-        truths = first.constants["TRUTHS"]
-        of_effects = effects.fold_files(folds, truths)
-        files = summarise.fold_files(folds, truths) | of_effects
+        tables, _ = effects.current_files(jobs)
+        files = summarise.fold_files(folds, first.constants["TRUTHS"])
+        files |= effects.external_files(tables)
         ledger = Ledger(paths, STEP, first.constants, files)
         if summarise.KEY not in ledger.content["tasks"]:
             return
         records = read_records(jobs)
-        summary, more = summarise.plan(ledger, folds, records), effects.plan(ledger, folds)
+        summary, more = summarise.plan(ledger, folds, records), effects.plan(ledger, tables)
         if not summary.done:
             return
         shown = more.done
