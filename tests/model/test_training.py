@@ -463,6 +463,25 @@ def test_fold_of_another_recipe_is_refused(tmp_path, constants, profile, base_mo
             training.usable_checkpoints(paths, now, 2)
 
 
+def test_the_split_seed_in_force_is_on_record_beyond_repeat_0_alone():
+    first, second = (training.make_record(CONSTANTS, PROFILE, None, DATA, None, k) for k in (4, 5))
+    assert first == RECORD
+    assert second == RECORD | {"split seed in force": 778}
+
+
+@pytest.mark.parametrize(("fold", "now", "said"), [(5, 0, "778, now 777"), (0, 5, "777, now 778")])
+def test_a_fold_of_another_repeat_is_refused(tmp_path, fold, now, said):
+    """Also where its data were copied with it."""
+    paths = FoldPaths(tmp_path, "digits", now)
+    paths.training.mkdir()
+    records = {k: training.make_record(CONSTANTS, PROFILE, None, DATA, None, k) for k in (0, 5)}
+    training.save_record(paths, records[now])
+    training.require_same(paths, records[now])
+    training.save_record(paths, records[fold])
+    with pytest.raises(UserError, match=f"split seed in force was {said}: it is of another repeat"):
+        training.require_same(paths, records[now])
+
+
 def test_base_model_given_once_need_not_be_given_again(tmp_path):
     paths = FoldPaths(tmp_path, "digits", 0)
     training.save_record(paths, training.make_record(CONSTANTS, PROFILE, "mine", DATA))
@@ -527,6 +546,24 @@ def test_fold_of_another_split_seed_is_refused(tmp_path):
     assert result.returncode == 2 and result.stderr.count("\n") == 1
     assert "SPLIT_SEED was 1, now 777" in result.stderr
     assert not list(paths.training.glob("checkpoint-*"))
+
+
+def test_raising_repeats_makes_no_fold_stale(tmp_path):
+    """What step 0 records of a fold of repeat 0 and of repeat 1; REPEATS is in neither."""
+    kept = {}
+    for fold in (4, 5):
+        paths = FoldPaths(tmp_path, "digits", fold)
+        ledger = Ledger(paths, 0, CONSTANTS | {"REPEATS": 2}, {})
+        parameters = training.split_record(777, fold, 5)
+        with ledger.task("folds", constants=["N_FOLDS", "SPLIT_SEED"], parameters=parameters):
+            pass
+        kept[fold] = ledger.content["tasks"]["0/folds"]["recipe"]["constants"]
+        more = Ledger(paths, 0, CONSTANTS | {"REPEATS": 9}, {})
+        assert more.why_stale("0/folds") is None
+        other = Ledger(paths, 0, CONSTANTS | {"SPLIT_SEED": 1}, {})
+        assert other.why_stale("0/folds") == "SPLIT_SEED was 777, now 1"
+    assert kept[4] == {"N_FOLDS": 5, "SPLIT_SEED": 777}
+    assert kept[5] == kept[4] | {"split seed in force": 778}
 
 
 def test_another_content_of_the_base_model_is_noticed(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from utils.errors import UserError
 from utils.model import training
 from utils.model.trainer_state import Recipe
+from utils.run.paths import FoldPaths
 from utils.summary import fold_records
 from utils.summary.fold_records import FoldRecord
 
@@ -90,6 +91,27 @@ def test_another_release_is_said_and_not_refused(trained):
 def test_step_0s_own_record_counts_where_it_trained_every_fold(trained):
     """There a batch is that of all devices together, in trainer_state.json that of one."""
     fold_records.refuse_mixed(trained({}, {"train_batch_size": 8}, step_0=(0, 1)))
+
+
+def records_of(root, folds):
+    """Records of folds {number: the number it was trained as}."""
+    for fold, made_as in folds.items():
+        paths = FoldPaths(root, "digits", fold)
+        paths.training.mkdir(parents=True)
+        constants = {"SEED": 777, "SPLIT_SEED": 777, "N_FOLDS": 5}
+        training.save_record(paths, constants | training.split_record(777, made_as, 5))
+        yield FoldRecord(paths.name, fold, fold_records.training_constants(paths), "")
+
+
+def test_folds_of_several_repeats_are_one_experiment(tmp_path):
+    fold_records.refuse_mixed(list(records_of(tmp_path, {0: 1, 4: 4, 5: 5, 19: 19})))
+
+
+@pytest.mark.parametrize(("here", "made_as", "seed"), [(1, 5, 778), (5, 0, 776)])
+def test_a_fold_that_was_trained_as_one_of_another_repeat_is_told(tmp_path, here, made_as, seed):
+    records = list(records_of(tmp_path, {0: 0, here: made_as}))
+    with pytest.raises(UserError, match=f"SPLIT_SEED is 777 in fold 0 and {seed} in fold {here}"):
+        fold_records.refuse_mixed(records)
 
 
 def test_a_fold_of_step_0_is_compared_with_a_foreign_one(trained):

@@ -31,7 +31,7 @@ def wild_cluster_interval(
 
     With several repeats there are two levels. The residual of a fold is that of its
     repeat's mean plus its own inside the repeat; the first is multiplied by a weight
-    of the repeat, the second by one of the fold, and sd/√F becomes `mean_error`.
+    of the repeat, the second by one of the fold, and sd becomes `spread`.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def wild_cluster_interval(
     member = (groups[:, None] == np.unique(groups)).astype(np.float64)  # (folds, repeats)
     resampled = np.sort(_absolute_t(resample(means, member, draws, seed), member))  # (vectors,)
     critical = resampled[math.ceil(level * (len(resampled) - 1))]
-    half = critical * mean_error(means, member)
+    half = critical * spread(means, member) / math.sqrt(len(means))
     return float(means.mean() - half), float(means.mean() + half)
 
 
@@ -106,17 +106,16 @@ def variances(values: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.maximum(square - inside, 0) / size, inside
 
 
-def mean_error(values: np.ndarray, member: np.ndarray) -> np.ndarray:
-    """Standard error of the mean of values (..., folds), every fold with the same weight.
+def spread(values: np.ndarray, member: np.ndarray) -> np.ndarray:
+    """√F times the standard error of the mean of values (..., folds), all of one weight.
 
-    sd/√F where the fold is the only unit; else from the variances of the two levels.
+    The standard deviation where the fold is the only unit; else from the two levels'
+    variances, √(inside + between · Σ n²/F), n the folds of each repeat.
     """
-    folds = len(member)
     if one_level(member):
-        return values.std(axis=-1, ddof=1) / math.sqrt(folds)
+        return values.std(axis=-1, ddof=1)
     between, inside = variances(values, member)
-    sizes = member.sum(axis=0)
-    return np.sqrt(inside / folds + between * (sizes**2).sum() / folds**2)
+    return np.sqrt(inside + between * (member.sum(axis=0) ** 2).sum() / len(member))
 
 
 def reflated_residuals(means: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,9 +140,9 @@ def _reflated(residuals: np.ndarray, variance: float) -> np.ndarray:
 def _absolute_t(resampled: np.ndarray, member: np.ndarray) -> np.ndarray:
     """|t| of each row of `resampled` (vectors, folds) against 0, inf without spread."""
     mean = np.abs(resampled.mean(axis=1))
-    error = mean_error(resampled, member)
-    spread = error > ROUNDING * mean
-    return np.divide(mean, error, out=np.full(len(mean), np.inf), where=spread)
+    error = spread(resampled, member) / math.sqrt(resampled.shape[1])
+    varied = error > ROUNDING * mean
+    return np.divide(mean, error, out=np.full(len(mean), np.inf), where=varied)
 
 
 def webb_weights(n_folds: int, draws: int, seed: int) -> np.ndarray:

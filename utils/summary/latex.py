@@ -239,7 +239,7 @@ def comparison_tabular(
             ]
         )
     signed_rank = statistics.signed_rank_note(len(tables.folds))
-    if compared["signed_rank_smallest_p"].isna().all():
+    if compared["signed_rank_smallest_p"].isna().any():
         signed_rank = statistics.NO_SIGNED_RANK
     family = escape(chosen["family"].iloc[0])
     caption = (
