@@ -35,7 +35,7 @@ FOLD = Path("exp-fl-5") / pipeline.NAME
 EVERY = int(os.environ.get("KILL_EVERY", "8"))
 FULL_EVERY = 2 * EVERY
 # Fewer of steps with a thousand writes, and of the summary, one task of seconds.
-SLOWER = {5: 5, 6: 5, SUMMARY: 6, 8: 40, 9: 6}
+SLOWER = {4: 3, 5: 12, 6: 12, 7: 3, SUMMARY: 24, 8: 60, 9: 10}
 
 
 def kind(point: str) -> str:
