@@ -72,7 +72,9 @@ def write(
     drawn = draw(task, paths, moved, swapped, both, found, places)
     said = recovery.sentences(correlated, found, agreement)
     if repeated := describe([fold.fold for fold in folds], n_folds):
-        said.append(f"The folds are {repeated}; intervals allow for the data that repeats share.")
+        said.append(
+            f"The folds are {repeated} of the same data; the corrected intervals allow for that."
+        )
     captions = [f"{name}: {CAPTIONS[name].strip()}" for name in drawn]
     text = "\n".join(said) + "\n\n" + "\n\n".join(captions) + "\n"
     task.save_bytes(paths.effect_notes, text.encode())
