@@ -1,4 +1,4 @@
-"""Step 0 with the tiny net of small_training: what torchrun starts in tests/model/test_torchrun.py."""
+"""Step 0 with the tiny net of small_training: torchrun starts it in test_torchrun.py."""
 
 import runpy
 import sys

@@ -79,6 +79,14 @@ class FoldPaths:
     def lock(self) -> Path:
         return self.root / RESULTS_DIR / f".{self.name}.lock"
 
+    def stamp(self, step: int) -> Path:
+        """What tells a workflow manager that a step is finished, and with what."""
+        return self.root / RESULTS_DIR / ".stamps" / f"{self.name}_step{step}"
+
+    def manager_log(self, step: int) -> Path:
+        """What a step says when a workflow manager calls it."""
+        return self.root / RESULTS_DIR / ".stamps" / f"{self.name}_step{step}.log"
+
     @property
     def provenance(self) -> Path:
         return self.results / "provenance.json"
@@ -142,6 +150,17 @@ class FoldPaths:
     def planted_own(self, kind: str, fault: int, level: str, method: str) -> Path:
         """The row of a user's method on one fault."""
         return self.results / "planted" / f"{kind}{fault}_{level}_{method}.csv"
+
+    @property
+    def given_inputs(self) -> list[Path]:
+        """Every file of the data set, of the checkpoints and of the replays."""
+        found = [*self.dataset.rglob("*"), *self.training.glob("**/checkpoint-*/*")]
+        return sorted(path for path in found if path.is_file())
+
+    @property
+    def dropped_in(self) -> list[Path]:
+        """Scores and seconds in the settings' folders, ours and a user's."""
+        return sorted([*self.every_score(), *self.results.glob("*/*_time.txt")])
 
     # ground_truth/
     @property
