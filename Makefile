@@ -3,17 +3,32 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_FOLDS := 0 1 2 3 4
 WORKERS ?= 2
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+STEPS := 0 1 2 3 4 5 6 7 8 9
+# The formulas that everything else stands on.
+FORMULAS := tests/judge/test_metrics.py tests/judge/test_ties_in_the_truth.py \
+	tests/methods/test_arachne.py tests/methods/test_variance.py \
+	tests/methods/test_integrated_gradients.py tests/truth/test_repair.py
 
-.PHONY: demo test lint bench bench-fold soak cluster test-cluster bench-cluster clean
+.PHONY: demo test smoke check-claims test-fresh lint bench bench-fold soak cluster test-cluster \
+	bench-cluster clean
 
-.venv/run.stamp: requirements.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+# Refuses a Python that the packages do not support, before anything is installed.
+define virtual_environment
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 to 3.14 is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1);" \
+			"name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+endef
+
+.venv/run.stamp: requirements.txt constraints.txt
+	$(virtual_environment)
+	$(INSTALL) -r requirements.txt
 	touch $@
 
-.venv/dev.stamp: requirements-dev.txt requirements.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+.venv/dev.stamp: requirements-dev.txt requirements.txt constraints.txt
+	$(virtual_environment)
+	$(INSTALL) -r requirements-dev.txt
 	touch $@ .venv/run.stamp
 
 # Snakemake, in an environment of its own: nobody else needs it.
@@ -25,12 +40,27 @@ WORKERS ?= 2
 cluster: .venv/run.stamp .venv-cluster/stamp
 
 demo: .venv/run.stamp
-	@for step in 0 1 2 3 4 5 6 7 8 9; do \
+	@for step in $(STEPS); do \
 		$(BIN)/python exp-fl-5-$$step.py --ds digits --fold $(DEMO_FOLDS) || exit $$?; \
 	done
 
+# What the README claims of the demo, beside what the demo's summary says now.
+check-claims: .venv/run.stamp
+	@for step in 7 8 9; do \
+		$(BIN)/python exp-fl-5-$$step.py --ds digits --fold $(DEMO_FOLDS) > /dev/null || exit $$?; \
+	done
+	@$(BIN)/python -m benchmarks.claims
+
 test: .venv/dev.stamp lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# Does it work here? Every step on one fold of digits, in a folder of its own, and the formulas.
+smoke: .venv/dev.stamp
+	@$(BIN)/python tests/support/smoke.py $(FORMULAS)
+
+# A fresh Debian runs demo and test: needs root and debootstrap (tests/fresh/run.sh).
+test-fresh:
+	tests/fresh/run.sh
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff format --check --quiet .

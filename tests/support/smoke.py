@@ -1,0 +1,63 @@
+"""Every step on one fold of the digits, and the tests of the formulas beside it: `make smoke`.
+
+    python tests/support/smoke.py TEST_FILE ...
+
+The fold lies in a temporary folder, which goes when everything is well and is named when not.
+Exit status 1 if a step or a test fails.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = range(10)
+EXPECTED = ("results.xlsx", "report.html", "overview.csv", "verdicts.csv", "tables.tex")
+
+
+def run_steps(root: Path) -> str | None:
+    """Run all steps; what failed, in words, or None."""
+    for step in STEPS:
+        log = root / f"step-{step}.log"
+        command = [sys.executable, str(ROOT / f"exp-fl-5-{step}.py"), "--root", str(root)]
+        started = time.perf_counter()
+        with open(log, "wb") as file:
+            done = subprocess.run(
+                [*command, "--ds", "digits", "--fold", "0"], stdout=file, stderr=file, check=False
+            )
+        if done.returncode:
+            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+            return f"step {step} failed: {' '.join(last)}"
+        print(f"step {step}: {time.perf_counter() - started:.0f} s", flush=True)
+    found = {path.name for path in (root / "exp-fl-5").glob("*_summary_fold0/*")}
+    missing = sorted(set(EXPECTED) - found)
+    return f"the summary lacks {', '.join(missing)}" if missing else None
+
+
+def main() -> int:
+    started = time.perf_counter()
+    root = Path(tempfile.mkdtemp(prefix="exp-fl-5-smoke-"))
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    tests = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sys.argv[1:]],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    fault = run_steps(root)
+    said, _ = tests.communicate()
+    if tests.returncode:
+        print(said)
+        fault = "; ".join(filter(None, [fault, "a test of the formulas failed"]))
+    if fault:
+        print(f"smoke: {fault}; everything is left in {root}", file=sys.stderr)
+        return 1
+    shutil.rmtree(root)
+    print(f"smoke: all steps and formulas in {time.perf_counter() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
