@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import small_experiment
 from check_snakemake import SNAKEMAKE
-from conftest import shell
+from small_experiment import shell
 
 CLUSTER = Path(__file__).parent / "slurm.sh"
 HOURS = 3600

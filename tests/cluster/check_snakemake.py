@@ -14,7 +14,7 @@ from pathlib import Path
 import pipeline
 import pytest
 import small_experiment
-from conftest import shell
+from small_experiment import shell
 
 SNAKEMAKE = pipeline.ROOT / ".venv-cluster" / "bin" / "snakemake"
 FOLDS = list(range(5))

@@ -1,7 +1,6 @@
 """A reference for every check here: the same small experiment, made by a loop in a shell."""
 
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +16,6 @@ class Reference:
     digests: dict[str, str]
 
 
-def shell(folder: Path, command: str, **environment: str) -> str:
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=small_experiment.ENVIRONMENT | environment,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory) -> Reference:
     """Ten folds; in CLUSTER_REFERENCE, where it is named, from one call to the next."""
@@ -33,5 +23,5 @@ def reference(tmp_path_factory) -> Reference:
     folder = Path(named) if named else tmp_path_factory.mktemp("reference") / "project"
     if not folder.exists():
         small_experiment.copy_project(folder)
-    shell(folder, small_experiment.loop_by_step(list(range(10))))
+    small_experiment.shell(folder, small_experiment.loop_by_step(list(range(10))))
     return Reference(folder, small_experiment.digests(folder))

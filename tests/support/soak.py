@@ -23,6 +23,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 import pipeline
 
 STEPS = range(10)
@@ -96,6 +97,8 @@ def digests(root: Path) -> dict[str, str]:
     """Hash of every file below `root` that two runs have to agree on."""
     found = {}
     for name, content in pipeline.results(root).items():
+        if Path(name).name == "overview.csv":
+            content = without_seconds(root / name)
         if not Path(name).name.startswith(SHOWS_SECONDS):
             found[name] = hashlib.sha256(content).hexdigest()
     inputs = [
@@ -106,6 +109,10 @@ def digests(root: Path) -> dict[str, str]:
     for path in inputs:
         found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
+
+
+def without_seconds(path: Path) -> bytes:
+    return pd.read_csv(path).drop(columns="seconds").to_csv().encode()
 
 
 def leftovers(root: Path) -> list[str]:
