@@ -23,6 +23,7 @@ command -v debootstrap > /dev/null || fail "debootstrap is not installed"
 [ "$(id -u)" = 0 ] || fail "debootstrap and chroot need root"
 
 root=$(mktemp -d "${TMPDIR:-/tmp}/fresh.XXXXXX")
+chmod 755 "$root"  # it is the reader's /
 mounted=()
 clean() {
     for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do umount "${mounted[i]}"; done
