@@ -8,7 +8,9 @@ import folds_of_step7 as given
 import numpy as np
 import pytest
 
+from utils.run import pictures
 from utils.summary import latex, notes, statistics, views
+from utils.summary.figures import shared
 
 NASTY = r"[50%_of] #x & $y$ {z} ~^ \n <a|b> \"q\" *-- ?` 'café' Ångström ð«»ÿ ネコ 深層 نص"
 
@@ -68,17 +70,17 @@ def test_numbers():
 def test_the_tables_hold_the_values(made):
     verdicts, summary, compared, text = made
     mean = summary[(summary["metric"] == "lift@5%") & (summary["method"] == "A")]["mean"].iloc[0]
-    (cells,) = (row for row in part_of(text, "tab:change-weights") if row[1] == "A")
-    assert cells[0] == "change" and cells[2] == f"{mean:.2f}" and cells[-1] == "1.500"
+    (cells,) = (row for row in part_of(text, "tab:change-weights") if row[0] == "A")
+    assert cells[1] == f"{mean:.2f}" and cells[-1] == "1.500"
     found = compared[
         (compared["method"] == "A")
         & (compared["reference"] == "B")
         & (compared["metric"] == "lift@5%")
     ].iloc[0]
     against_b = part_of(text, "tab:change-weights-against-B")
-    (cells,) = (row for row in against_b if row[1] == "A")
-    assert cells[2:5] == [latex.number(found[f"fold{k}"]) for k in range(3)]
-    assert cells[5] == "3/3" and latex.p_value(found["holm_p"]) in cells
+    (cells,) = (row for row in against_b if row[0] == "A")
+    assert cells[1:4] == [latex.number(found[f"fold{k}"]) for k in range(3)]
+    assert cells[4] == "3 of 3" and latex.p_value(found["holm_p"]) in cells
     rows = part_of(text, "tab:verdict")[1:]
     assert len(rows) == len(verdicts) == 5
     one = verdicts.set_index("method").loc["A"]
@@ -87,6 +89,37 @@ def test_the_tables_hold_the_values(made):
     assert cells[3:7] == [latex.number(one[c]) for c in ("lift", "null_mean", "null_sd", "z")]
     assert cells[7:9] == [latex.p_value(one["p"]), latex.p_value(one["p_adjusted"])]
     assert cells[9] == "--" and cells[10] == latex.number(one["share_of_neuron_oracle"])
+
+
+def test_headers_are_words_and_each_table_explains_itself(made):
+    text = made[3]
+    heads = [part.partition(r"\toprule")[2].partition(r"\midrule")[0]
+             for part in text.split(r"\begin{table}")[1:]]  # fmt: skip
+    assert len(heads) > 4
+    for head in heads:
+        assert not any(sign in head for sign in ("@", r"\_", "RBC", "ICC", "$", "A_"))
+    summary = heads[1]
+    for lines in (r"lift\\at 5\%", r"standard\\deviation", r"seconds\\per fold"):
+        assert rf"\shortstack{{{lines}}}" in summary
+    captions = [part.partition(r"\label")[0] for part in text.split(r"\caption[]")[1:]]
+    assert all(("levels weight and weight (from neuron)" in c) == ("$^{*}$" in c)
+               for c in captions[1:])  # fmt: skip
+    assert "truth `change'" in captions[1] and "paired t test" in captions[3]
+
+
+def test_figures_with_their_captions_are_ready_to_be_pasted():
+    text = latex.figures({"change/metrics_at_k": "By 'change', 5% of |dW| & it's all."})
+    assert r"\caption[]{By `change', 5\% of \textbar{}dW\textbar{} \& it's all.}" in text
+    assert "{change/metrics_at_k_2col.pdf}" in text and r"\label{fig:change-metrics-at-k}" in text
+    assert text.count(r"\begin{figure*}") == text.count(r"\end{figure*}") == 1
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_figures_compile_where_the_pictures_lie(tmp_path):
+    figure = shared.new_figure("2col", 1)
+    (tmp_path / "change").mkdir()
+    (tmp_path / "change" / "a_b_2col.pdf").write_bytes(pictures.render(figure, "pdf"))
+    compile_alone(latex.figures({"change/a_b": "By 'x', 5%."}), tmp_path)
 
 
 def test_words_stand_beside_the_table_instead_of_stars(made):
@@ -143,4 +176,4 @@ def compile_alone(text: str, tmp_path) -> None:
     )  # fmt: skip
     log = (tmp_path / "tables.log").read_text(errors="replace")
     assert done.returncode == 0, log[-2000:]
-    assert "Missing character" not in log
+    assert "Missing character" not in log and "Rerun" not in log and "undefined" not in log

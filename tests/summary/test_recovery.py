@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
 from utils.judge import transplant
 from utils.judge.faults import COLUMNS
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.summary import effect_files, recovery
+from utils.summary.figures import styles
 
+CONSTANTS = {"N_FOLDS": 5, "TRUTHS": ["change", "repair"], "COMPARED_METRICS": ["lift@1%"]}
 KS = [0.01, 1, 100]
 METHODS = [("weight", "good"), ("weight (from neuron)", "fair"), ("weight", "bad")]
 
@@ -111,7 +114,7 @@ def test_verdicts_side_by_side_and_how_far_they_agree():
         recovery.planted_table(planted_of([2, 3, 1]), 5), agreement.reset_index(),
     )  # fmt: skip
     assert "loss recovered at 1%, over methods and settings: 0.50" in said[0]
-    assert said[1].startswith("Planted in neurons, found best by lift@R: fair 3.5, good 2.5")
+    assert said[1].startswith("Planted in neurons, found best by lift@R: fair * 3.5, good 2.5")
 
 
 def test_what_no_fold_has_is_left_out(tmp_path):
@@ -131,8 +134,7 @@ def test_what_no_fold_has_is_left_out(tmp_path):
             faults = planted_of([5, 3, 1])
             faults[faults["fold"] == 0].to_csv(fold.planted_table, index=False)
         files = {fold.name: [fold.planted_table] if with_faults else []}
-        constants = {"N_FOLDS": 5, "TRUTHS": ["change", "repair"]}
-        effect_files.write(Task(), paths, [fold], constants, files)
+        effect_files.write(Task(), paths, [fold], CONSTANTS, files)
         drawn = {name.rpartition("_")[0] for name in saved if name.endswith(".png")}
         assert drawn == ({"planted"} if with_faults else set())
         assert ("planted.csv" in saved) == with_faults and "transplant.csv" not in saved
@@ -147,19 +149,49 @@ def test_every_figure_of_a_whole_set(tmp_path):
         for fold in (0, 1) for direction in ("into_m1", "back_to_m1")
         for layer, block in [(np.nan, "embeddings"), (0, "attention"), (0, "ffn"), (np.nan, "head")]
     ])  # fmt: skip
-    lifts = {"change": lifts_of([1, 2, 3]), "repair": lifts_of([3, 2, 1])}
+    lifts = {"change": lifts_of([1, 2, 3]), "pooled": lifts_of([1, 3, 2])}
+    lifts["repair"] = lifts_of([3, 2, 1])
     both = {truth: recovery.joined(table, moved) for truth, table in lifts.items()}
     places = recovery.verdicts_table(lifts, moved, faults)
-    saved = {}
+    look = styles.assign([METHODS])
+    found = recovery.planted_table(faults, 5)
+    drawn = list(effect_files.every_figure(moved, blocks, both, found, places, look))
+    assert [one.title for one in drawn[::2]] == list(effect_files.CAPTIONS)
+    assert [one.width for one in drawn] == ["1col", "2col"] * 6
+    for one in drawn:
+        one.figure.draw_without_rendering()
+        box, (wide, high) = one.figure.get_tightbbox(), one.figure.get_size_inches()
+        over = max(-box.x0, -box.y0, box.x1 - wide, box.y1 - high)
+        assert over < 0.02, f"{one.name} {one.width}: {over:.2f} inches beyond the edge"
+    by_name = {one.name: one.figure for one in drawn}
+    for method in METHODS:
+        style = look.of(*method)
+        for name in ("loss_against_k", "lift_and_recovery", "verdicts"):
+            lines = [line for axes in by_name[name].axes for line in axes.lines]
+            assert any(line.get_color() == style.color and line.get_marker() == style.marker
+                       for line in lines), (name, method)  # fmt: skip
+        for name in ("repaired_and_broken", "planted"):
+            bars = by_name[name].axes[0].patches
+            assert any(to_hex(bar.get_edgecolor()).upper() == style.color for bar in bars)
+    panels = [axes.get_xlabel() for axes in by_name["lift_and_recovery"].axes]
+    assert panels == ["lift@1% by 'change'", "lift@1% by 'pooled'", "lift@1% by 'repair'"]
 
-    class Task:
-        def save_bytes(self, path, content):
-            saved[path.name] = content
 
-    drawn = effect_files.draw(
-        Task(), SummaryPaths(tmp_path, "digits"), moved, blocks, both,
-        recovery.planted_table(faults, 5), places,
-    )  # fmt: skip
-    assert drawn == list(effect_files.CAPTIONS)
-    assert len(saved) == 6 * len(drawn)  # png, pdf and svg at both widths
-    assert all(content[:4] in (b"\x89PNG", b"%PDF") for content in saved.values())
+def test_steps_8_and_9_use_the_colours_of_step_7(tmp_path):
+    """By the primary metric of each truth, as the scores of step 7 have it."""
+    fold = FoldPaths(tmp_path, "digits", 0)
+    rows = [
+        {"ds": "digits", "fold": 0, "setting": "all", "level": "weight", "method": f"m{i}",
+         "n": np.nan, "ap": 1.0, "lift@1%": float(i)} for i in range(20)
+    ]  # fmt: skip
+    rows.append(rows[0] | {"method": "random (expected)", "lift@1%": 1.0})
+    fold.results.mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(fold.judged("scores", "change"), index=False)
+    constants = {"TRUTHS": ("change", "repair"), "COMPARED_METRICS": ("lift@1%",)}
+    (ranking,) = effect_files.method_rankings([fold], {fold.judged("scores", "change")}, constants)
+    assert [name for _, name in ranking if name.startswith("m")] == [f"m{i}" for i in range(20)][
+        ::-1
+    ]
+    look = styles.assign([ranking])
+    bright = {i for i in range(20) if look.of("weight", f"m{i}").standing == "best"}
+    assert bright == set(range(12, 20))

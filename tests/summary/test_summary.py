@@ -26,7 +26,7 @@ CHANCE = comparison.RANDOM_EXPECTED
 def two_figures(*given, every=catalogue.every_figure):
     """Rendering is what takes long: test_summary_figures.py looks at all of them."""
     quick = ("locations", "critical_difference")
-    yield from (one for one in every(*given) if one[0] in quick and one[1] == "2col")
+    yield from (one for one in every(*given) if one.name in quick and one.width == "2col")
 
 
 @pytest.fixture(scope="module")

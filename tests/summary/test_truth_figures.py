@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
+from matplotlib.transforms import Bbox
 
 from utils.judge.comparison import LIFTED, WEIGHT
-from utils.run.pictures import BLUE, VERMILION
-from utils.summary.figures import catalogue, shared, specificity, truths
+from utils.summary.figures import catalogue, shared, specificity, styles, truths
 
 LONG = "W" * 12 + "_the_longest_name_of_all" * 2
 METHODS = [
@@ -18,6 +18,7 @@ METHODS = [
     (LIFTED, "ig", 5.0, 4.0, 0.01),
     (LIFTED, LONG, 4.9, 3.9, 0.04),
 ]
+LOOK = styles.assign([[(level, name) for level, name, *_ in METHODS]])
 SETTINGS = ("all", "src_tgt_top1", "tgt_fp_top1")
 
 
@@ -53,7 +54,7 @@ def test_each_figure_comes_where_it_has_something_to_show(verdict, references, c
     def names(verdict, crossed):
         return [
             (name, width)
-            for name, width, _ in catalogue.across_truths(verdict, references, crossed, 1)
+            for name, width, _ in catalogue.across_truths(verdict, references, crossed, LOOK, 1)
         ]
 
     both = [(name, width) for width in shared.WIDTHS for name in ("truths", "ceiling")]
@@ -70,7 +71,7 @@ def test_each_figure_comes_where_it_has_something_to_show(verdict, references, c
 
 @pytest.mark.parametrize("width", shared.WIDTHS)
 def test_nothing_is_printed_outside_the_page(verdict, references, crossed, width):
-    for name, at, figure in catalogue.across_truths(verdict, references, crossed, 1):
+    for name, at, figure in catalogue.across_truths(verdict, references, crossed, LOOK, 1):
         if at != width:
             continue
         figure.draw_without_rendering()
@@ -80,7 +81,7 @@ def test_nothing_is_printed_outside_the_page(verdict, references, crossed, width
 
 
 def test_a_point_is_a_methods_lift_by_two_truths(verdict):
-    figure = truths.truth_against_truth(verdict, "change", "repair", "1%", "1col")
+    figure = truths.truth_against_truth(verdict, LOOK, "change", "repair", "1%", "1col")
     (axes,) = figure.axes
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     points = [line for line in axes.lines if len(line.get_xdata()) == 1]
@@ -93,16 +94,42 @@ def test_a_point_is_a_methods_lift_by_two_truths(verdict):
     assert axes.get_xlabel() == "lift@1% by 'change'"
 
 
+@pytest.mark.parametrize("width", shared.WIDTHS)
+def test_names_of_24_crowded_points_keep_off_each_other(width):
+    """Written in the order of the figure: a name on another, or beyond the panel, is lost."""
+    rng = np.random.default_rng(0)
+    keys = [(WEIGHT if i % 2 else LIFTED, f"method_number_{i}") for i in range(24)]
+    rows = [(truth, *key, lift, 0.5) for truth in ("change", "repair")
+            for key, lift in zip(keys, np.exp(rng.normal(0, 0.3, 24)), strict=True)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["truth", "level", "method", "lift", "p_adjusted"])
+    look = styles.assign([keys])
+    figure = truths.truth_against_truth(table, look, "change", "repair", "1%", width)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    named = [text for text in axes.texts if text.get_text()]
+    assert len(named) == 24
+    boxes = [text.get_window_extent() for text in named]
+    boxes = [Bbox.from_extents(b.x0, b.y0 + 0.1 * b.height, b.x1, b.y1 - 0.1 * b.height)
+             for b in boxes]  # fmt: skip
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+        assert figure.bbox.contains(*box.min) and figure.bbox.contains(*box.max)
+    for text, key in zip(named, [(t.get_text()) for t in named], strict=True):
+        level = LIFTED if key.endswith(" *") else WEIGHT
+        style = look.of(level, key.removesuffix(" *"))
+        assert text.get_color() == (style.color if style.named else styles.DARK)
+
+
 def test_bars_begin_at_chance_and_are_filled_where_it_is_beaten(verdict, references):
-    figure = truths.ceiling(verdict, references, "change", "1%", "2col")
+    figure = truths.ceiling(verdict, references, LOOK, "change", "1%", "2col")
     (axes,) = figure.axes
     order = sorted(METHODS, key=lambda one: one[2])
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names[0] == "bl" and names[-1] == "ig *"
-    for bar, (_, _, lift, _, p) in zip(axes.patches, order, strict=True):
+    for bar, (level, name, lift, _, p) in zip(axes.patches, order, strict=True):
         ends = sorted((bar.get_x(), bar.get_x() + bar.get_width()))
         assert ends == pytest.approx(sorted((1, lift)))
-        colour = to_rgba(BLUE if lift >= 1 else VERMILION)
+        colour = to_rgba(LOOK.of(level, name).color)
         assert bar.get_edgecolor() == colour
         assert bar.get_facecolor() == (colour if p <= 0.05 else to_rgba("white"))
     lines = {line.get_label(): line.get_xdata()[0] for line in axes.lines}

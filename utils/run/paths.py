@@ -356,6 +356,16 @@ class SummaryPaths(FoldPaths):
         """What each figure shows, a paragraph each."""
         return self.results / "figures" / "captions.txt"
 
+    @property
+    def latex_captions(self) -> Path:
+        """The same as LaTeX: each figure with its caption, to be pasted or compiled there."""
+        return self.results / "figures" / "figures.tex"
+
+    @property
+    def latex_effect_captions(self) -> Path:
+        """The figures of steps 8 and 9 with their captions, as LaTeX."""
+        return self.results / "figures" / "figures_effects.tex"
+
     def figure(self, name: str, width: str, truth: str | None = None) -> Path:
         """Without suffix: each figure is saved as .png, .pdf and .svg, one or two columns wide.
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000",
 )  # fmt: skip
+DPI = 300
 FONT = "DejaVu Sans"  # comes with matplotlib
 STYLE = {
     "font.family": [FONT],
@@ -79,7 +80,7 @@ def drawing() -> Iterator[None]:
 
 
 def render(figure: "Figure", suffix: str) -> bytes:
-    """The figure as PNG (300 dpi), PDF or SVG bytes, the same ones every time.
+    """The figure as PNG (DPI dots an inch), PDF or SVG bytes, the same ones every time.
 
     The first rendering lays it out, and further ones leave everything in its place.
     """
@@ -90,7 +91,7 @@ def render(figure: "Figure", suffix: str) -> bytes:
         _write_plain_powers(figure)
         for text in _texts(figure):
             _give_fonts(text)
-        figure.savefig(sink, format=suffix, dpi=300, metadata=metadata)
+        figure.savefig(sink, format=suffix, dpi=DPI, metadata=metadata)
         figure.set_layout_engine("none")
     return sink.getvalue()
 

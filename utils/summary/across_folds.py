@@ -24,7 +24,7 @@ from utils.judge.comparison import (
     WHOLE,
 )
 from utils.methods import METHODS
-from utils.summary import bootstrap, statistics
+from utils.summary import bootstrap, levels, statistics
 from utils.summary.fold_tables import AP_RATIO, STEP, FoldTables, shown
 from utils.truth import CHANGE, POOLED, REPAIR, TRUTHS
 
@@ -339,10 +339,9 @@ def compare_metric(
     )
     missing = [fold for fold in tables.folds if fold not in a.index]
     values = dict(zip(a.index, test.differences, strict=True))
-    kind = "neurons" if pair.method[0] == NEURON else "weights"
     return {
         "truth": tables.truth,
-        "family": f"{metric} of {kind}",
+        "family": f"{metric}, {levels.in_words(pair.method[0] == NEURON)}",
         "metric": metric,
         "level": pair.method[0],
         "method": pair.method[1],

@@ -1,5 +1,6 @@
 """Write what transplants, layers and planted faults say across folds."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,31 +8,36 @@ import pandas as pd
 
 from utils.data.repeats import describe
 from utils.judge import faults, layers, transplant, transplants
-from utils.run import pictures, storage
+from utils.run import storage
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task
-from utils.summary import fold_tables, recovery
+from utils.summary import fold_tables, latex, recovery
+from utils.summary.figures import catalogue, styles
 from utils.summary.figures import recovery as figures
-from utils.summary.figures.shared import LIFTED_STAR, WIDTHS
+from utils.summary.figures.catalogue import LOOK, Drawn
+from utils.summary.figures.shared import WIDTHS
+from utils.summary.figures.styles import Key, Styles
+from utils.summary.levels import STAR
 from utils.truth import CHANGE, REPAIR
 
 LIFT = "lift@1%"
 CAPTIONS = {
     "loss_against_k": "Loss on the test split that M1 recovers with M2's values in the first K% "
-    "of the weights, setting 'all', mean over folds. Black: rankings that know M2, and random "
-    "ones. A transplant needs M2 and repairs nothing.",
+    "of the weights, setting 'all', mean over folds, logarithmic but near 0; dotted: K = "
+    "1%. Black: rankings that know M2. "
+    "A transplant needs M2 and repairs nothing. " + LOOK + STAR + ".",
     "repaired_and_broken": "Test samples that M1 gets right with M2's values in the first 1% of "
-    "the weights and got wrong before (blue), and the other way round (red), mean over folds. "
-    + LIFTED_STAR,
+    "the weights and got wrong before (right, filled), and the other way round (left, hollow), "
+    "mean over folds. Colours as in all figures. " + STAR + ".",
     "blocks": "Accuracy that M1 gains with M2's weights of one block, and that M2 loses with "
     "M1's, mean over folds: where in the network does the last epoch work?",
     "lift_and_recovery": "Each method's lift@1% by a truth against the loss that its first 1% "
-    "recovers, settings averaged, mean over folds. Dashed: chance. " + LIFTED_STAR,
-    "planted": "Lift of the planted weights among as many of each ranking, by kind of fault, "
-    "mean over faults and folds, logarithmic from chance (1). " + LIFTED_STAR,
+    "recovers, settings averaged, mean over folds. Dashed: chance. " + LOOK + STAR + ".",
+    "planted": "Lift of the planted weights among as many of each ranking, by kind of fault "
+    "(filled: in whole neurons; hollow: in single weights), mean over faults and folds, "
+    "logarithmic from chance (1). Colours as in all figures. " + STAR + ".",
     "verdicts": "Each method's place, the best on top, by the truths, by the loss recovered at "
-    "1% and by planted faults. Solid: weight-level methods; dashed: neuron-level methods. "
-    + LIFTED_STAR,
+    "1% and by planted faults. " + LOOK + STAR + ".",
 }  # fmt: skip
 
 
@@ -69,15 +75,20 @@ def write(
     agreement = recovery.verdict_agreement(places)
     task.save_table(paths.table("verdicts"), places)
     task.save_table(paths.table("verdicts_agreement"), agreement)
-    drawn = draw(task, paths, moved, swapped, both, found, places)
+    rankings = method_rankings(folds, current, constants) or [list(by_place(places))]
+    captions = {}
+    for drawn in every_figure(moved, swapped, both, found, places, styles.assign(rankings)):
+        catalogue.save(task, paths, drawn)
+        captions[drawn.title] = drawn.caption
     said = recovery.sentences(correlated, found, agreement)
     if repeated := describe([fold.fold for fold in folds], n_folds):
         said.append(
             f"The folds are {repeated} of the same data; the corrected intervals allow for that."
         )
-    captions = [f"{name}: {CAPTIONS[name].strip()}" for name in drawn]
-    text = "\n".join(said) + "\n\n" + "\n\n".join(captions) + "\n"
+    below_figures = [f"{name}: {caption}" for name, caption in captions.items()]
+    text = "\n".join(said) + "\n\n" + "\n\n".join(below_figures) + "\n"
     task.save_bytes(paths.effect_notes, text.encode())
+    task.save_bytes(paths.latex_effect_captions, latex.figures(captions).encode())
 
 
 def below(
@@ -110,33 +121,51 @@ def read_lifts(
     return found
 
 
-def draw(
-    task: Task,
-    paths: SummaryPaths,
+def method_rankings(
+    folds: list[FoldPaths], current: set[Path], constants: dict[str, Any]
+) -> list[list[Key]]:
+    """Methods by the primary metric of each truth, as step 7's summary of these folds has them."""
+    found = []
+    for truth in constants["TRUTHS"]:
+        there = [fold for fold in folds if fold.judged("scores", truth) in current]
+        if not there:
+            continue
+        scores = fold_tables.load_scores(there, truth)
+        primary = fold_tables.spread_budgets(constants["COMPARED_METRICS"], scores.columns)[0]
+        found.append(styles.ranked_by(scores, primary))
+    return found
+
+
+def by_place(verdicts: pd.DataFrame) -> Iterator[Key]:
+    """Methods by their mean place, where no truth has been compared with."""
+    order = verdicts.filter(like="place ").mean(axis=1).sort_values(kind="stable").index
+    yield from verdicts.loc[order, recovery.KEYS].itertuples(index=False, name=None)
+
+
+def every_figure(
     moved: pd.DataFrame,
     swapped: pd.DataFrame,
     both: dict[str, pd.DataFrame],
     planted: pd.DataFrame,
     verdicts: pd.DataFrame,
-) -> list[str]:
-    """Every figure that has something to show, at both widths; their names."""
-    shown = {truth: both[truth] for truth in (CHANGE, REPAIR) if truth in both}
+    map_: Styles,
+    widths: Sequence[str] = tuple(WIDTHS),
+) -> Iterator[Drawn]:
+    """Each figure of steps 8 and 9 that has something to show.
+
+    both : by truth, of `recovery.joined`. planted, verdicts : of the tables of these names.
+    map_ : the one of step 7's figures.
+    """
     makers = {
-        "loss_against_k": (len(moved), lambda w: figures.loss_against_k(moved, w)),
-        "repaired_and_broken": (len(moved), lambda w: figures.repaired_and_broken(moved, w)),
-        "blocks": (len(swapped), lambda w: figures.blocks(swapped, w)),
-        "lift_and_recovery": (len(shown), lambda w: figures.lift_and_recovery(shown, w)),
-        "planted": (len(planted), lambda w: figures.planted_lifts(planted, w)),
+        "loss_against_k": (len(moved), figures.loss_against_k, moved),
+        "repaired_and_broken": (len(moved), figures.repaired_and_broken, moved),
+        "blocks": (len(swapped), figures.blocks, swapped),
+        "lift_and_recovery": (len(both), figures.lift_and_recovery, both),
+        "planted": (len(planted), figures.planted_lifts, planted),
         "verdicts": (
-            len(recovery.verdict_names(verdicts)) > 1,
-            lambda w: figures.verdict_places(verdicts, w),
+            len(recovery.verdict_names(verdicts)) > 1, figures.verdict_places, verdicts,
         ),
-    }
-    drawn = [name for name, (there, _) in makers.items() if there]
-    for name in drawn:
-        for width in WIDTHS:
-            figure = makers[name][1](width)
-            for suffix in pictures.FORMATS:
-                target = paths.figure(name, width).with_suffix(f".{suffix}")
-                task.save_bytes(target, pictures.render(figure, suffix))
-    return drawn
+    }  # fmt: skip
+    for name, (there, maker, table) in makers.items():
+        for width in widths if there else ():
+            yield Drawn(name, width, maker(table, map_, width), CAPTIONS[name])

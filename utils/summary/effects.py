@@ -27,8 +27,9 @@ CODE = (
     "data.repeats", "ranking", "run.pictures", "judge.transplants", "judge.layers",
     "summary.across_folds",
     "summary.statistics", "summary.fold_tables", "summary.effects", "summary.effect_files",
-    "summary.recovery", "summary.figures.recovery", "summary.figures.shared",
-    "summary.figures.truths",
+    "summary.recovery", "summary.figures.catalogue", "summary.figures.names",
+    "summary.figures.recovery", "summary.figures.shared", "summary.figures.styles",
+    "summary.figures.truths", "summary.latex", "summary.levels",
 )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def plan(ledger: Ledger, files: dict[str, list[Path]]) -> Task:
     return ledger.task(
         "effects",
         inputs=list(external_files(files)),
-        constants=["TRUTHS", "N_FOLDS", "K_PERCENTS"],
+        constants=["TRUTHS", "N_FOLDS", "K_PERCENTS", "COMPARED_METRICS"],
         parameters={"folds": list(files)},
         code=[ModuleType(f"utils.{name}") for name in CODE],
         step=LAST_STEP,

@@ -1,9 +1,9 @@
 """Make every file of the summary across folds."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from utils.run import pictures
 from utils.run.paths import FoldPaths, SummaryPaths
@@ -11,14 +11,13 @@ from utils.run.task import Task
 from utils.summary import across_folds, fold_tables, latex, notes, overview, short, workbook
 from utils.summary.figures import catalogue
 from utils.summary.views import (
-    View,
     make_view,
     read_all,
     reference_lifts,
     specificities,
     verdict_of,
 )
-from utils.truth import REPAIR, TRUTHS
+from utils.truth import REPAIR
 
 NO_GLYPH = (
     "no installed font has the characters {}: the figures show boxes for them; install one (on "
@@ -79,7 +78,8 @@ def write(
     task.save_bytes(paths.workbook, workbook.render(front, notes.COLUMNS, said, sheets))
     text = latex.document(views, verdicts, seconds, [*found, *said])
     task.save_bytes(paths.latex, text.encode())
-    draw(task, paths, views, verdicts, references, crossed, seconds, percent)
+    figures = catalogue.every_figure(views, verdicts, references, crossed, seconds, percent)
+    draw(task, paths, figures)
 
 
 def below(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -92,48 +92,16 @@ def with_truth(table: pd.DataFrame, truth: str) -> pd.DataFrame:
     return table
 
 
-def draw(
-    task: Task,
-    paths: SummaryPaths,
-    views: list[View],
-    verdicts: pd.DataFrame,
-    references: pd.DataFrame,
-    crossed: pd.DataFrame,
-    seconds: dict[tuple[str, str], float],
-    percent: float,
-) -> None:
-    """Every figure, and its caption: those of one truth in a folder of its name."""
-    captions = {}
+def draw(task: Task, paths: SummaryPaths, figures: Iterable[catalogue.Drawn]) -> None:
+    """Save every figure, and what stands under it as text and as LaTeX."""
+    captions: dict[str, str] = {}
     missing: set[str] = set()
-    for name, width, figure in catalogue.across_truths(verdicts, references, crossed, percent):
-        save(task, paths, name, width, figure)
-        captions[name] = catalogue.CAPTIONS[name].format(metric=f"lift@{percent:g}%")
-        missing |= pictures.missing_glyphs(figure)
-    for view in views:
-        primary, gain = view.metrics[0], TRUTHS[view.truth].says.split(":")[0]
-        for name, width, figure in catalogue.every_figure(
-            view.tables, view.summary, seconds, primary, percent, view.repeated
-        ):
-            save(task, paths, name, width, figure, view.truth)
-            said = catalogue.caption(
-                name, view.repeated is not None, metric=primary, percent=percent, gain=gain
-            )
-            captions[f"{view.truth}/{name}"] = f"Truth '{view.truth}'. {said}"
-            missing |= pictures.missing_glyphs(figure)
+    for drawn in figures:
+        catalogue.save(task, paths, drawn)
+        captions[drawn.title] = drawn.caption
+        missing |= pictures.missing_glyphs(drawn.figure)
     if missing:
         print(NO_GLYPH.format("".join(sorted(missing))))
     text = "\n\n".join(f"{name}: {caption.strip()}" for name, caption in captions.items())
     task.save_bytes(paths.captions, f"{text}\n".encode())
-
-
-def save(
-    task: Task,
-    paths: SummaryPaths,
-    name: str,
-    width: str,
-    figure: Figure,
-    truth: str | None = None,
-) -> None:
-    for suffix in pictures.FORMATS:
-        target = paths.figure(name, width, truth).with_suffix(f".{suffix}")
-        task.save_bytes(target, pictures.render(figure, suffix))
+    task.save_bytes(paths.latex_captions, latex.figures(captions).encode())

@@ -14,6 +14,7 @@ from utils.judge.comparison import (
     AT_K,
     LIFTED,
     NEURON,
+    ORACLE,
     RANDOM_EXPECTED,
     RANDOM_SAMPLED,
     WEIGHT,
@@ -96,6 +97,13 @@ def load(folds: list[FoldPaths], truth: str = CHANGE) -> FoldTables:
         times=raw["times"],
         settings=raw["settings"],
     )
+
+
+def load_scores(folds: list[FoldPaths], truth: str = CHANGE) -> pd.DataFrame:
+    """The scores of `load` alone."""
+    columns = ["ds", "fold", "setting", "level", "method", "n", "ap"]
+    parts = [read(paths.judged("scores", truth), columns) for paths in folds]
+    return tidy_scores(pd.concat(parts, ignore_index=True), TRUTHS[truth].per_setting)
 
 
 def read_folds(folds: list[FoldPaths], truth: str) -> dict[str, pd.DataFrame]:
@@ -240,5 +248,8 @@ def seconds_of(level: str, method: str, seconds: dict[tuple[str, str], float]) -
 
 
 def shown(level: str, method: str) -> str:
-    """One text for a ranking among weights; * marks neurons, whose weights share a score."""
-    return f"{method} *" if level == LIFTED else method
+    """One text for a ranking among weights; * is `levels.STAR`.
+
+    The neuron oracle says by its name what it is.
+    """
+    return f"{method} *" if level == LIFTED and method != ORACLE else method

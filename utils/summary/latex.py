@@ -6,14 +6,17 @@ import unicodedata
 import pandas as pd
 
 from utils.judge.comparison import LIFTED, NEURON
-from utils.summary import across_folds, statistics
+from utils.summary import across_folds, levels, statistics
 from utils.summary.fold_tables import FoldTables, seconds_of
 from utils.summary.views import View
 
 ROWS_PER_TABLE = 40
+WIDE = 12  # columns; with more of them the letters are smaller
+SMALL = r"\footnotesize\setlength{\tabcolsep}{3pt}"
 # Signs that LaTeX would join into another one, as "--" into a dash, are kept apart.
 APART = "\0"
 LIGATURES = re.compile(r"(?<=([-'`,]))(?=\1)|(?<=[?!])(?=`)")
+OPENING = re.compile(r"(?<![\w'`}])'(?=\w)")
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -43,17 +46,37 @@ CJK = re.compile(
 )
 # What the fonts of a script hold is what its old encoding holds.
 SCRIPTS = {"ja": "iso2022_jp", "zh": "gb2312", "ko": "euc_kr"}
-COLUMNS = (
-    r"In the comparisons: $>0$, folds in which the method is better than the reference; RBC, "
-    r"matched-pairs rank-biserial correlation; $A_{12}$, Vargha and Delaney; ICC, intra-class "
-    r"correlation of the differences across the settings of a fold."
+BREAK = r"\\"
+METRICS = {
+    "lift": ("lift",),
+    "lift_stratified": ("lift over", "stratified", "chance"),
+    "ap/random": ("average", "precision", "over chance"),
+    "ap": ("average", "precision"),
+    "overlap": ("overlap",),
+    "ndcg": ("nDCG",),
+    "mass": ("share of", "the gain"),
+    "f1": ("F1",),
+    "auc": ("area under", "ROC"),
+    "spearman": ("Spearman", "correlation"),
+    "kendall": ("Kendall", "correlation"),
+    "first_hit": ("first hit",),
+    "exam": ("EXAM",),
+}
+COMPARED = (
+    "p: paired t test, two-sided; corrected: with the variance of Nadeau and Bengio (2003); Holm: "
+    "adjusted over the methods of the table and of those against other references, on this "
+    "metric; bootstrap: wild cluster bootstrap-t; rank-biserial: matched-pairs correlation; "
+    "Vargha-Delaney: their A; intraclass: correlation of the differences across the settings of "
+    "a fold."
 )
-PREAMBLE = r"""% Copy a table into a paper that uses booktabs, or compile this file as it is.
+PREAMBLE = r"""% Paste into a paper that uses booktabs and graphicx, or compile this file as it is.
 \documentclass[10pt]{article}
 \usepackage[a4paper,landscape,margin=15mm]{geometry}
 \usepackage[T1]{fontenc}
 \IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \usepackage{booktabs}
+\usepackage{graphicx}
+\renewcommand{\label}[1]{}  % nothing in this file refers to a table: one run is enough
 """
 # \cjk{script}{text}{code points}: the text where a font of the script is there, else the codes.
 CJK_PREAMBLE = r"""% Chinese, Japanese, Korean: by CJKutf8 (pdflatex), luatexja (lualatex) if there.
@@ -107,6 +130,11 @@ def _character(c: str) -> str:
     return f"U+{ord(c):04X}"
 
 
+def prose(text: str) -> str:
+    """A sentence of ours, escaped, with quotes that open and close."""
+    return OPENING.sub("`", escape(text))
+
+
 def number(value: float, digits: int = 2) -> str:
     if pd.isna(value):
         return "--"
@@ -135,6 +163,7 @@ def tabular(
 ) -> str:
     """One table, cut into parts where it would not fit on a page."""
     parts = []
+    size = r"\scriptsize\setlength{\tabcolsep}{2pt}" if len(header) > WIDE else SMALL
     for start in range(0, max(len(rows), 1), ROWS_PER_TABLE):
         part = rows[start : start + ROWS_PER_TABLE]
         title = caption if start == 0 else f"{caption} (continued)"
@@ -142,11 +171,27 @@ def tabular(
         body = "\n".join(" & ".join(row) + r" \\" for row in part)
         parts.append(
             f"\\begin{{table}}[htbp]\n\\centering\n\\caption[]{{{title}}}\n\\label{{{name}}}\n"
-            f"\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}\n\\begin{{tabular}}{{{alignment}}}\n\\toprule\n"
+            f"{size}\n\\begin{{tabular}}{{{alignment}}}\n\\toprule\n"
             f"{' & '.join(header)} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
             "\\end{table}\n"
         )
     return "\n".join(parts)
+
+
+def heading(*lines: str) -> str:
+    """A column's name over several lines, as text that LaTeX prints as it is."""
+    return f"\\shortstack{{{BREAK.join(map(escape, lines))}}}" if len(lines) > 1 else escape(*lines)
+
+
+def metric_heading(metric: str) -> str:
+    """A metric in words, such as the lift at 1%."""
+    name, _, k = metric.partition("@")
+    lines = METRICS.get(name, (name,))
+    if not k:
+        return heading(*lines)
+    budget = k.partition("=")[2]
+    at = f"at {k}" if k.endswith("%") else f"at the budget n{f' = {budget}' if budget else ''}"
+    return heading(*lines, at)
 
 
 def summary_tabular(
@@ -165,20 +210,15 @@ def summary_tabular(
     if neurons:
         others = others[1:]
     header = [
-        "truth",
-        "method",
-        escape(primary),
-        "sd",
-        "95\\% interval",
-        *map(escape, others),
-        "seconds",
-    ]
+        heading("method"), metric_heading(primary), heading("standard", "deviation"),
+        heading("95% interval", "over folds"), *map(metric_heading, others),
+        heading("seconds", "per fold"),
+    ]  # fmt: skip
     rows = []
     for row in main.to_dict("records"):
         key = row["level"], row["method"]
         rows.append(
             [
-                escape(tables.truth),
                 method_cell(*key),
                 number(row["mean"]),
                 number(row["sd"]),
@@ -187,15 +227,13 @@ def summary_tabular(
                 number(seconds_of(*key, seconds), 3),
             ]
         )
-    kind = "neurons" if neurons else "weights"
-    star = "" if neurons else " $^{*}$neurons, each score given to its weights."
     caption = (
-        f"{escape(tables.ds)}, ranking {kind} by the truth '{tables.truth}': mean over "
-        f"{len(tables.folds)} fold{'s' if len(tables.folds) > 1 else ''} of the fold means. "
-        f"Interval: t with the variance of Nadeau and Bengio.{star}"
+        f"{escape(tables.ds)}, truth `{escape(tables.truth)}', {levels.in_words(neurons)}: "
+        f"{in_sentence(primary)} and other metrics, fold means averaged over {of_folds(tables)}. "
+        f"Interval: Student's t with the variance of Nadeau and Bengio (2003).{star(neurons)}"
     )
-    label = f"tab:{tables.truth}-{kind}"
-    return tabular("ll" + "r" * (len(header) - 2), header, rows, caption, label)
+    label = f"tab:{tables.truth}-{'neurons' if neurons else 'weights'}"
+    return tabular("l" + "r" * (len(header) - 1), header, rows, caption, label)
 
 
 def comparison_tabular(
@@ -211,8 +249,12 @@ def comparison_tabular(
         return ""
     folds = tables.folds if len(tables.folds) <= 6 else []
     header = [
-        "truth", "method", *(f"fold {fold}" for fold in folds), "$>0$", "mean", "95\\% $t$", "$p$",
-        "Holm", "95\\% corrected", "$p$", "Holm", "95\\% wild", "RBC", "$A_{12}$", "ICC",
+        heading("method"), *(heading("fold", str(fold)) for fold in folds),
+        heading("folds", "above 0"), heading("mean"), heading("95%", "interval", "(t)"),
+        heading("p (t)"), heading("p (t),", "Holm"), heading("95%", "interval", "(corrected)"),
+        heading("p", "(corrected)"), heading("p", "(corrected),", "Holm"),
+        heading("95%", "interval", "(bootstrap)"), heading("rank-", "biserial"),
+        heading("Vargha-", "Delaney"), heading("intra-", "class"),
     ]  # fmt: skip
     rows = []
     for row in chosen.to_dict("records"):
@@ -221,10 +263,9 @@ def comparison_tabular(
             wild = "unbounded"
         rows.append(
             [
-                escape(tables.truth),
                 method_cell(row["level"], row["method"]),
                 *(number(row[across_folds.fold_column(fold)]) for fold in folds),
-                f"{row['n_positive']}/{row['n_folds']}",
+                f"{row['n_positive']} of {row['n_folds']}",
                 number(row["mean"]),
                 interval(row["low"], row["high"]),
                 p_value(row["p"]),
@@ -241,24 +282,42 @@ def comparison_tabular(
     signed_rank = statistics.signed_rank_note(len(tables.folds))
     if compared["signed_rank_smallest_p"].isna().any():
         signed_rank = statistics.NO_SIGNED_RANK
-    family = escape(chosen["family"].iloc[0])
     caption = (
-        f"{escape(tables.ds)}, truth '{tables.truth}': {escape(metric)} minus that of "
-        f"{escape(reference)}, paired by fold. "
-        f"Holm: within the family {family}. "
-        f"{escape(signed_rank)}"
+        f"{escape(tables.ds)}, truth `{escape(tables.truth)}', {levels.in_words(neurons)}: "
+        f"{in_sentence(metric)} minus that of {escape(reference)}, paired by fold, over "
+        f"{of_folds(tables)}. {COMPARED} {escape(signed_rank)}{star(neurons)}"
     )
     kind = "neurons" if neurons else "weights"
     letters = "".join(c for c in reference if c.isascii() and c.isalnum())
     label = f"tab:{tables.truth}-{kind}-against-{letters}"
-    return tabular("ll" + "r" * (len(header) - 2), header, rows, caption, label)
+    return tabular("l" + "r" * (len(header) - 1), header, rows, caption, label)
+
+
+def in_sentence(metric: str) -> str:
+    """A metric inside a sentence, escaped."""
+    name, _, k = metric.partition("@")
+    words = " ".join(METRICS.get(name, (name,)))
+    at = f" at {k}" if k.endswith("%") else f" at the budget {k}" if k else ""
+    return escape(words + at)
+
+
+def of_folds(tables: FoldTables) -> str:
+    count = len(tables.folds)
+    return f"{count} fold{'s' if count > 1 else ''}"
+
+
+def star(neurons: bool) -> str:
+    """The sentence that says what the sign of `method_cell` means."""
+    return "" if neurons else f" $^{{*}}${escape(levels.STAR.removeprefix('*'))}."
 
 
 def verdict_tabular(verdicts: pd.DataFrame, ds: str) -> str:
     """Which methods are beyond chance in these models, by each truth."""
     header = [
-        "truth", "method", "folds", "lift", "by chance", "sd", "$z$", "$p$", "adjusted",
-        "of ceiling", "of oracle",
+        heading("truth"), heading("method"), heading("folds"), heading("lift"),
+        heading("lift", "by chance"), heading("standard", "deviation", "by chance"),
+        heading("z"), heading("p"), heading("p,", "adjusted"), heading("share of", "the ceiling"),
+        heading("share of the", "neuron oracle"),
     ]  # fmt: skip
     rows = [
         [
@@ -274,9 +333,11 @@ def verdict_tabular(verdicts: pd.DataFrame, ds: str) -> str:
         for row in verdicts.itertuples(index=False)
     ]
     caption = (
-        f"{escape(ds)}: lift of each method by each truth against trading the truth's neurons; two-"
-        "sided $p$, adjusted over the methods of the truth. It speaks of these models, not of new "
-        "folds. $^{*}$neurons, each score given to its weights."
+        f"{escape(ds)}: lift of each method by each truth against trading the truth's neurons; p "
+        "two-sided, and adjusted over the methods of the truth (Westfall and Young 1993). It "
+        "speaks of these models, not of new folds. Shares: (lift - 1)/(reference - 1), the "
+        "ceiling being the replays, the oracle the best score per neuron."
+        f"{star(False)}"
     )
     return tabular("ll" + "r" * (len(header) - 2), header, rows, caption, "tab:verdict")
 
@@ -303,9 +364,28 @@ def document(
                 parts.append(
                     comparison_tabular(view.tables, view.compared, primary, reference, neurons)
                 )
-    said = "\n\n".join([*(escape(note) for note in notes), COLUMNS])
+    said = "\n\n".join(prose(note) for note in notes)
     body = "\n\\clearpage\n".join(part for part in parts if part)
     return compilable(f"{body}\n\\clearpage\n\\noindent\n{said}\n")
+
+
+def figures(captions: dict[str, str], width: str = "2col") -> str:
+    """Every figure with its caption, to be pasted, or compiled where the pictures lie.
+
+    captions : by the figure's path below that folder, without width and suffix.
+    """
+    parts = []
+    for name, caption in captions.items():
+        label = f"fig:{name.replace('/', '-').replace('_', '-')}"
+        parts.append(
+            "\\begin{figure*}[htbp]\n\\centering\n"
+            f"% one column: \\includegraphics[width=\\columnwidth]{{{name}_1col.pdf}}\n"
+            f"\\includegraphics[width=\\textwidth,height=0.6\\textheight,keepaspectratio]"
+            f"{{{name}_{width}.pdf}}\n"
+            f"\\caption[]{{{prose(caption.strip())}}}\n\\label{{{label}}}\n\\end{{figure*}}\n"
+        )
+    body = "\n\\clearpage\n".join(parts) or "No figures.\n"
+    return compilable(f"{body}\n")
 
 
 def compilable(body: str) -> str:

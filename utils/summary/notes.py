@@ -7,6 +7,7 @@ from utils.data.repeats import describe
 from utils.judge.comparison import LIFTED, NEURON, WEIGHT
 from utils.summary import statistics
 from utils.summary.fold_tables import FoldTables
+from utils.summary.levels import STAR
 
 COLUMNS = {
     "truth": "what a ranking is compared with: 'change' |W(M2) - W(M1)|; 'pooled' its mean over "
@@ -87,8 +88,7 @@ COLUMNS = {
     "mean_s, sd_s": "seconds per fold, summed over its settings: mean and sd over folds",
     "device": "where it ran; 'as given': seconds that came with a user's scores",
     "misclf_type .. n_neg_test": "how the setting was chosen: see settings.csv of the fold",
-    "lift@1% X": "on the sheet Settings: what method X scores in that fold and setting; * marks "
-    "neuron scores given to weights",
+    "lift@1% X": "on the sheet Settings: what method X scores in that fold and setting; " + STAR,
 }
 
 

@@ -10,6 +10,7 @@ from utils.data.settings import ALL
 from utils.judge.comparison import LIFTED, REFERENCES, WEIGHT
 from utils.judge.transplants import CREDIT, ELSEWHERE, RANDOM
 from utils.summary.across_folds import spread
+from utils.summary.fold_tables import shown
 from utils.truth import CHANGE
 
 KEYS = ["level", "method"]
@@ -163,7 +164,9 @@ def sentences(recovery: pd.DataFrame, planted: pd.DataFrame, agreement: pd.DataF
         lifts = planted[planted["metric"] == "lift@R"]
         for kind, rows in lifts.groupby("kind", sort=False):
             best = rows.sort_values("mean", ascending=False).head(3)
-            names = ", ".join(f"{r.method} {r.mean:.1f}" for r in best.itertuples(index=False))
+            names = ", ".join(
+                f"{shown(r.level, r.method)} {r.mean:.1f}" for r in best.itertuples(index=False)
+            )
             size = rows.loc[rows["method"] == "magnitude", "mean"]
             alone = f"; size alone (magnitude) {size.iloc[0]:.1f}" if len(size) else ""
             said.append(f"Planted in {kind}, found best by lift@R: {names}{alone}; chance is 1.")

@@ -18,7 +18,7 @@ from utils.summary.fold_tables import STEP
 
 CODE = (
     "summary.page", "summary.report", "summary.made", "summary.inline_svg", "summary.short",
-    "summary.fold_tables", "summary.fold_records", "truth",
+    "summary.fold_tables", "summary.fold_records", "summary.levels", "truth",
 )  # fmt: skip
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 SHOWN = (".csv", ".svg", ".txt")

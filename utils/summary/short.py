@@ -3,10 +3,11 @@
 import pandas as pd
 
 from utils.summary.fold_tables import shown
+from utils.summary.levels import STAR
 
 LEGEND = (
     "p: beyond chance in these models, adjusted over methods; 95%: interval over folds, of new "
-    "folds; #: place; * neurons, each score given to the neuron's 2d weights"
+    f"folds; #: place; {STAR}"
 )
 METHOD, LOW, HIGH = "method", "95% from", "95% to"
 LIFT, P, PLACE = "lift", "p", "#"

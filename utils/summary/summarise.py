@@ -45,8 +45,9 @@ CODE = (
     "summary.statistics", "summary.summarise", "summary.workbook",
     "summary.figures.catalogue", "summary.figures.critical_difference",
     "summary.figures.cumulative_gain", "summary.figures.locations",
-    "summary.figures.metrics_at_k", "summary.figures.settings", "summary.figures.shared",
-    "summary.figures.specificity", "summary.figures.time", "summary.figures.truths",
+    "summary.figures.metrics_at_k", "summary.figures.names", "summary.figures.settings",
+    "summary.figures.shared", "summary.figures.specificity", "summary.figures.styles",
+    "summary.figures.time", "summary.figures.truths", "summary.levels",
     "summary.overview", "summary.short", "summary.verdict", "summary.views", "judge.relabelled",
     "judge.relabelling", "judge.specificity", "truth",
 )  # fmt: skip

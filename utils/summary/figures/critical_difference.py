@@ -1,89 +1,116 @@
 """Mean ranks over folds, and which methods are not told apart."""
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from utils.judge.comparison import RANDOM_EXPECTED, WEIGHT
-from utils.run.pictures import (
-    BLACK,
-    BLUE,
-    drawing,
-)
+from utils.run.pictures import drawing
 from utils.summary import statistics
 from utils.summary.across_folds import is_reference_only
-from utils.summary.figures.shared import SMALL, WIDTHS, label, new_figure
+from utils.summary.figures.names import ink
+from utils.summary.figures.shared import SMALL, draw_point, label, new_figure
+from utils.summary.figures.styles import DARK, GREY, Key, Styles
+
+ALPHA = 0.05
 
 
-def rank_table(
-    scores: pd.DataFrame,
-    ranked: list[tuple[str, str]],
-    primary: str,
-    width: str,
-) -> pd.DataFrame:
-    """Folds x methods of fold means, for those that every fold has; with chance."""
+def rank_table(scores: pd.DataFrame, ranked: list[Key], primary: str) -> pd.DataFrame:
+    """Folds x methods, columns (level, method), of fold means that every fold has; with chance."""
     means = scores.groupby(["fold", "level", "method"])[primary].mean().unstack(["level", "method"])
     keys = [key for key in ranked if not is_reference_only(key[1])]
     keys.append((WEIGHT, RANDOM_EXPECTED))
-    table = means[keys].dropna(axis=1)
-    table.columns = [label(*key, width) for key in table.columns]
-    return table
+    return means[keys].dropna(axis=1)
 
 
 def critical_difference(
-    table: pd.DataFrame, primary: str, width: str, n_folds: int | None = None
+    table: pd.DataFrame, styles: Styles, width: str, n_folds: int | None = None
 ) -> Figure:
-    """Mean ranks over folds; bars join methods that no test tells apart (descriptive).
+    """Each method's mean rank; a bar at the right joins those that no test tells apart.
 
-    table : (folds, methods), higher is better. The p values are Holm-adjusted
-    paired t tests between every two methods.
+    A critical-difference diagram (Demšar, JMLR 7 (2006)) with a line for each
+    method, which leaves every name whole in one column of a paper.
+
+    table : (folds, methods) of `rank_table`, higher is better. The p values are
+        Holm-adjusted paired t tests between every two methods.
     n_folds : as of `statistics.pairwise_holm`.
     """
-    import scikit_posthocs
-
-    ranks = statistics.average_ranks(table)
+    ranks = statistics.average_ranks(table).sort_values(kind="stable")
     p = statistics.pairwise_holm(table, n_folds).fillna(1.0)
+    apart = (p.loc[ranks.index, ranks.index] <= ALPHA).to_numpy()
+    bars = [bar for bar in groups_not_apart(apart) if len(bar) > 1]
+    levels = stacked(bars)
     wide = width == "2col"
     size = SMALL[width]
     with drawing():
-        figure = new_figure(width, 2)
-        axes = figure.subplots()
-        drawn = scikit_posthocs.critical_difference_diagram(
-            ranks, p, ax=axes, label_props={"fontsize": size},
-            label_fmt_left="{label} ({rank:.1f}) ", label_fmt_right=" ({rank:.1f}) {label}",
-            elbow_props={"color": "#333333", "linewidth": 0.6},
-            marker_props={"color": BLACK, "s": 8},
-            crossbar_props={"color": BLUE, "linewidth": 1.5, "marker": "o", "markersize": 3},
-        )  # fmt: skip
-        levels = restack([bar for bars in drawn["crossbars"] for bar in bars])
-        rows = levels + (len(ranks) + 1) // 2
-        figure.set_size_inches(WIDTHS[width], (0.15 if wide else 0.12) * rows + 0.75)
-        axes.spines["top"].set_visible(True)  # the axis of the ranks
-        axes.tick_params(labelsize=size)
-        axes.set_title(
-            f"mean rank by {primary} over {len(table)} folds, 1 is best (descriptive)\n"
-            "a bar joins the dotted methods that are not told apart\n"
-            f"at 0.05 ({'' if n_folds is None else 'corrected '}paired t, Holm over all pairs)",
-            fontsize=size,
-        )
+        figure = new_figure(width, (0.15 if wide else 0.135) * len(ranks) + 0.55)
+        share = min(0.9, 0.06 * max(levels, default=0) + 0.12)
+        axes, right = figure.subplots(1, 2, sharey=True, width_ratios=[1, share])
+        draw_ranks(axes, ranks, styles, width)
+        for bar, level in zip(bars, levels, strict=True):
+            right.plot([level] * 2, [bar[0], bar[-1]], color=DARK, linewidth=1.2)
+            right.plot([level] * len(bar), bar, ".", color=DARK, markersize=4)
+        right.set_xlim(0.3, max(levels, default=1) + 0.7)
+        right.set_xticks([])
+        right.spines[:].set_visible(False)
+        right.tick_params(axis="y", length=0, labelleft=False)
+        axes.set_xlabel("mean rank (1 is best)", fontsize=size + 0.5)
     return figure
 
 
-def restack(bars: list[Line2D]) -> int:
-    """Order the bars by where they begin and end, each as high as it fits; the levels used.
+def draw_ranks(axes: Axes, ranks: pd.Series, styles: Styles, width: str) -> None:
+    size = SMALL[width]
+    for i, (key, rank) in enumerate(ranks.items()):
+        style = styles.of(*key)
+        axes.plot([1, rank], [i, i], color=GREY, linewidth=0.5, zorder=1)
+        if style.marker:
+            draw_point(axes, rank, i, style)
+        else:
+            axes.plot([rank], [i], "|", color=style.color, markersize=6, clip_on=False)
+    names = [f"{label(*key, width)} ({rank:.1f})" for key, rank in ranks.items()]
+    axes.set_yticks(range(len(ranks)), names, fontsize=size, parse_math=False)
+    for tick, key in zip(axes.get_yticklabels(), ranks.index, strict=True):
+        tick.set_color(ink(styles.of(*key)))
+    axes.set_ylim(len(ranks) - 0.5, -0.5)
+    axes.set_xlim(1, np.ceil(ranks.max()))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=2))
+    axes.set_xticks(sorted({1, *(t for t in axes.get_xticks() if 3 <= t <= np.ceil(ranks.max()))}))
+    axes.tick_params(axis="x", labelsize=size)
+    axes.tick_params(axis="y", length=0)
 
-    The library takes bars that begin together in the order of a set, which
-    differs from run to run.
+
+def groups_not_apart(apart: np.ndarray) -> list[list[int]]:
+    """The largest sets of which no two are told apart, each ascending; sorted.
+
+    apart : bool (n, n), symmetric. Source: Bron and Kerbosch, CACM 16 (1973), with a pivot.
     """
-    ends: list[float] = []
-    for bar, ranks in sorted(
-        ((bar, sorted(bar.get_xdata())) for bar in bars),
-        key=lambda item: (item[1][0], item[1][-1], item[1]),
-    ):
-        free = [level for level, end in enumerate(ends) if end < ranks[0]]
-        level = free[0] if free else len(ends)
-        if level == len(ends):
-            ends.append(ranks[-1])
-        ends[level] = ranks[-1]
-        bar.set_data(ranks, [-level - 1] * len(ranks))
-    return len(ends)
+    alike = [set(np.flatnonzero(~row)) - {i} for i, row in enumerate(apart)]
+    found: list[list[int]] = []
+
+    def grow(clique: set[int], open_: set[int], closed: set[int]) -> None:
+        if not open_ and not closed:
+            found.append(sorted(map(int, clique)))
+            return
+        pivot = max(sorted(open_ | closed), key=lambda i: len(alike[i] & open_))
+        for i in sorted(open_ - alike[pivot]):
+            grow(clique | {i}, open_ & alike[i], closed & alike[i])
+            open_, closed = open_ - {i}, closed | {i}
+
+    grow(set(), set(range(len(apart))), set())
+    return sorted(found)
+
+
+def stacked(bars: list[list[int]]) -> list[int]:
+    """A column for each bar, from 1, so that none lies on another; each as far left as it fits."""
+    ends: list[int] = []
+    columns = []
+    for bar in bars:
+        free = [i for i, end in enumerate(ends) if end < bar[0]]
+        column = free[0] if free else len(ends)
+        if column == len(ends):
+            ends.append(bar[-1])
+        ends[column] = bar[-1]
+        columns.append(column + 1)
+    return columns

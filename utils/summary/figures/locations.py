@@ -1,5 +1,6 @@
 """Where the top of the truth and of each method lie."""
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.colors import Normalize
@@ -7,21 +8,22 @@ from matplotlib.figure import Figure
 
 from utils.judge import details
 from utils.judge.comparison import WEIGHT
-from utils.run.pictures import (
-    drawing,
-)
-from utils.summary.figures.shared import MOST_LABELS, SMALL, label, new_figure
+from utils.run.pictures import drawing
+from utils.summary.figures.shared import SMALL, label, new_figure
+from utils.summary.figures.styles import Key
 
 DENSITY_LOG2 = (-3, 5)  # the colours reach from an eighth of an even spread to 32 times
+TICKS = {-3: "1/8", -1: "1/2", 0: "1", 1: "2", 3: "8", 5: "32"}
+NONE = "#FFFFFF"  # a bin without any
+MOST_LABELS = 40
+MATRICES = {"W_bef": "W_bef, into the neurons", "W_aft": "W_aft, out of them"}
 
 
-def locations(
-    table: pd.DataFrame, ranked: list[tuple[str, str]], percent: float, width: str
-) -> Figure:
+def locations(table: pd.DataFrame, ranked: list[Key], percent: float, width: str) -> Figure:
     """Where the top of the truth and of each method lie, among neurons sorted by the truth.
 
     Colour: density of the top weights in a bin of neurons, 1 where they are
-    spread evenly over both matrices; mean over folds.
+    spread evenly over both matrices; mean over folds. White: none in any fold.
     """
     keys = [(WEIGHT, details.TRUTH), *ranked]
     names = set(zip(table["level"], table["method"], strict=True))
@@ -29,32 +31,35 @@ def locations(
     share = table.groupby(["matrix", "level", "method", "bin"])["share"].mean()
     neurons = table.groupby("bin")["neurons"].first()
     even = (neurons / neurons.sum() / 2).to_numpy()  # share of a bin of one matrix
-    panels = {
-        matrix: np.stack([share[matrix, level, method].to_numpy() / even for level, method in keys])
-        for matrix in ("W_bef", "W_aft")
-    }
     wide = width == "2col"
     size = SMALL[width]
-    norm = Normalize(*DENSITY_LOG2)
+    colours = matplotlib.colormaps["viridis"].with_extremes(bad=NONE)
     with drawing():
-        figure = new_figure(width, (0.17 if wide else 0.14) * len(keys) + 0.95)
+        figure = new_figure(width, (0.15 if wide else 0.13) * len(keys) + (1.0 if wide else 1.25))
         grid = figure.subplots(1, 2, sharey=True)
-        for axes, (matrix, density) in zip(grid, panels.items(), strict=True):
+        for axes, (matrix, title) in zip(grid, MATRICES.items(), strict=True):
+            density = np.stack([share[matrix, level, method].to_numpy() for level, method in keys])
             with np.errstate(divide="ignore"):
-                shades = np.log2(density)
+                shades = np.ma.masked_invalid(np.log2(density / even))
             image = axes.imshow(
-                np.maximum(shades, DENSITY_LOG2[0]), cmap="viridis", norm=norm, aspect="auto",
+                shades, cmap=colours, norm=Normalize(*DENSITY_LOG2), aspect="auto",
                 extent=(0, 100, len(keys) - 0.5, -0.5), interpolation="nearest",
             )  # fmt: skip
-            axes.axhline(0.5, color="white", linewidth=1.5)
-            axes.set_title(matrix, fontsize=size + 1)
-            axes.tick_params(labelsize=size, length=2)
-            axes.spines[:].set_visible(False)
-        grid[0].set_yticks(range(len(keys)), [label(*key, width) for key in keys], fontsize=size)
-        figure.supxlabel("neurons, by the ground truth's top weights in them (%)", fontsize=size)
-        bar = figure.colorbar(image, ax=grid, shrink=0.9, aspect=25, pad=0.01)
-        ticks = [-3, -1, 0, 1, 3, 5]
-        bar.set_ticks(ticks, labels=["≤ 1/8", "1/2", "1", "2", "8", "≥ 32"])
-        bar.set_label(f"density of the top {percent:g}%", fontsize=size)
+            axes.axhline(0.5, color="black", linewidth=0.8)
+            axes.set_title(title, fontsize=size + 0.5)
+            axes.set_yticks(range(len(keys)), [label(*key, width) for key in keys], fontsize=size)
+            axes.tick_params(axis="x", labelsize=size)
+            axes.tick_params(axis="y", length=0)
+            axes.set_xticks([0, 50, 100])
+        figure.supxlabel(
+            "neurons, those that hold most positives first (% of all neurons)", fontsize=size + 0.5
+        )
+        bar = figure.colorbar(
+            image, ax=grid, aspect=25 if wide else 30, pad=0.01, shrink=0.9, extend="both",
+            location="right" if wide else "top",
+        )  # fmt: skip
+        bar.set_ticks(list(TICKS), labels=list(TICKS.values()))
+        says = f"density of the top {percent:g}% (1: spread evenly; white: none)"
+        bar.set_label(says, fontsize=size)
         bar.ax.tick_params(labelsize=size)
     return figure

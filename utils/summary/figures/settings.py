@@ -1,5 +1,7 @@
 """The primary metric by method and misclassification setting."""
 
+from collections.abc import Callable
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -9,18 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from utils.judge.comparison import NEURON, ORACLE
-from utils.run.pictures import (
-    drawing,
-)
+from utils.run.pictures import drawing
 from utils.summary.figures.shared import SMALL, label, new_figure
+from utils.summary.figures.styles import Key
+from utils.summary.levels import STAR
 
-# More settings than this leave no room for numbers in the cells of one column.
-MOST_NUMBERS = 8
+# More settings than these leave no room for numbers in the cells.
+MOST_NUMBERS = {"1col": 14, "2col": 28}
 
 
-def setting_heat_map(
-    scores: pd.DataFrame, ranked: list[tuple[str, str]], primary: str, width: str
-) -> Figure:
+def setting_heat_map(scores: pd.DataFrame, ranked: list[Key], primary: str, width: str) -> Figure:
     """The primary metric by method and setting, mean over folds (descriptive)."""
     shown = [key for key in ranked if key[1] != ORACLE]
     rows = scores[scores["level"] != NEURON]
@@ -29,11 +29,17 @@ def setting_heat_map(
     values = mean.reindex(pd.MultiIndex.from_tuples(shown))[settings].to_numpy()
     wide = width == "2col"
     size = SMALL[width]
-    numbers = 6 if wide or len(settings) <= MOST_NUMBERS else None
+    numbers = SMALL["1col"] if len(settings) <= MOST_NUMBERS[width] else None
     with drawing():
-        figure = new_figure(width, (0.19 if wide else 0.15) * len(shown) + 1.35)
+        figure = new_figure(width, (0.165 if wide else 0.14) * len(shown) + (1.3 if wide else 1.75))
         axes = figure.subplots()
-        image, bar_ticks = draw_heat(axes, values, primary.startswith("lift"), numbers)
+        image, bar_ticks = draw_heat(
+            axes,
+            values,
+            primary.startswith("lift"),
+            numbers,
+            short_number if not wide else two_digits,
+        )
         axes.set_xticks(
             range(len(settings)), settings, rotation=40 if wide else 90, ha="right", fontsize=size,
             va="top" if wide else "center", rotation_mode="anchor",
@@ -41,28 +47,31 @@ def setting_heat_map(
         axes.set_yticks(range(len(shown)), [label(*key, width) for key in shown], fontsize=size)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=25, pad=0.01)
+        bar = figure.colorbar(
+            image, ax=axes, shrink=0.8, aspect=25 if wide else 35, pad=0.01,
+            location="right" if wide else "top",
+        )  # fmt: skip
         if bar_ticks:
             bar.set_ticks(np.log2(bar_ticks), labels=[fraction(tick) for tick in bar_ticks])
         bar.set_label(primary, fontsize=size)
         bar.ax.tick_params(labelsize=size)
-        figure.supxlabel(
-            f"* neuron scores given to weights{'; ' if wide else chr(10)}"
-            "grey: one ranking for all settings, or no value",
-            fontsize=size,
-        )
+        figure.supxlabel(f"{STAR}\ngrey: one ranking for all settings, or no value", fontsize=size)
     return figure
 
 
 def draw_heat(
-    axes: Axes, values: np.ndarray, is_lift: bool, size: float | None
+    axes: Axes,
+    values: np.ndarray,
+    is_lift: bool,
+    size: float | None,
+    written: Callable[[float], str],
 ) -> tuple[AxesImage, list[float]]:
     """Coloured cells with their values; the ticks of a logarithmic colour bar, if it is one.
 
     A lift is coloured by its logarithm, white at 1: half and twice as good as
     chance are equally strong.
 
-    size : of the values, in points; None leaves them out.
+    size : of the values, in points; None leaves them out. written : a value as text.
     """
     if is_lift:
         with np.errstate(divide="ignore"):
@@ -81,10 +90,21 @@ def draw_heat(
         if size and np.isfinite(values[i, j]):
             luminance = np.dot(image.to_rgba(shades[i, j])[:3], (0.299, 0.587, 0.114))
             axes.text(
-                j, i, f"{values[i, j]:.1f}" if is_lift else f"{values[i, j]:.2g}", ha="center",
-                va="center", fontsize=size, color="white" if luminance < 0.5 else "black",
+                j, i, written(values[i, j]), ha="center", va="center", fontsize=size,
+                color="white" if luminance < 0.5 else "black",
             )  # fmt: skip
     return image, ticks
+
+
+def two_digits(value: float) -> str:
+    return f"{value:.1f}" if abs(value) >= 0.95 or value == 0 else f"{value:.2f}"
+
+
+def short_number(value: float) -> str:
+    """Three characters and a sign: 21, 2.1, .21."""
+    if abs(value) >= 9.95 or value == 0:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 0.995 else f"{value:.2f}".replace("0.", ".", 1)
 
 
 def fraction(power_of_two: float) -> str:

@@ -1,68 +1,31 @@
-"""What the pictures across folds share: widths, a line per method, labels, legends.
-
-Colours come from Okabe and Ito's palette, and every line has a marker or a dash
-pattern of its own, so that figures can be read in grey.
-"""
+"""What the pictures across folds share: widths, names, lines, points and legends."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from utils.judge.comparison import LIFTED, NEURON, ORACLE, WEIGHT
-from utils.methods import METHODS
-from utils.run.pictures import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    drawing,
-)
+from utils.judge.comparison import NEURON, RANDOM_EXPECTED
+from utils.run.pictures import drawing
 from utils.summary import across_folds
+from utils.summary.figures.styles import DARK, GREY, Key, Style, Styles
+from utils.summary.fold_tables import shown
+from utils.summary.levels import AMONG_WEIGHTS
 
 # Inches: one column and both columns of the usual two-column journals.
 WIDTHS = {"1col": 3.5, "2col": 7.16}
-MOST_LABELS = 24
 # Longer names are cut in their middle, so that they leave room for the picture.
-LONGEST_LABEL = {"1col": 24, "2col": 34}
+LONGEST_LABEL = {"1col": 25, "2col": 34}
 # Points: nothing is printed smaller, at the width of one column either.
 SMALL = {"1col": 6, "2col": 6.5}
-GREY, LIGHT = "#666666", "#BBBBBB"
-COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
-MARKERS = "os^DvPX*<>ph"
-LINES = [
-    (COLOURS[i % len(COLOURS)], marker, "-" if i < len(COLOURS) else (0, (3, 1.5)))
-    for i, marker in enumerate(MARKERS)
-]
-MOST_LINES = len(LINES)
-GROUPS = {WEIGHT: "weight-level methods", LIFTED: "neuron-level methods, lifted to weights"}
-SHORT_GROUPS = {WEIGHT: "weight level", LIFTED: "neurons lifted to weights"}
-# What stands under a figure in a paper; {metric} is the primary one, {percent} of the positives.
-SPREAD = (
-    "Lines and points are means over folds, bands and bars reach from the lowest to the highest "
-)
-LIFTED_STAR = "* a neuron's score given to its 2d weights. "
+CHANCE_DASH = (0, (4, 2))
 
 
-@dataclass(frozen=True)
-class Line:
-    """How a method is drawn in every figure."""
-
-    color: str
-    marker: str
-    dash: str | tuple[int, tuple[float, ...]]
-    highlighted: bool
-
-
-def ranked_methods(summary: pd.DataFrame, primary: str) -> list[tuple[str, str]]:
+def ranked_methods(summary: pd.DataFrame, primary: str) -> list[Key]:
     """The rankings of weights, (level, method), best first; without random rows."""
     rows = summary[(summary["metric"] == primary) & (summary["level"] != NEURON)]
     rows = rows[~rows["method"].str.startswith("random (")]
@@ -70,33 +33,10 @@ def ranked_methods(summary: pd.DataFrame, primary: str) -> list[tuple[str, str]]
     return list(zip(rows["level"], rows["method"], strict=True))
 
 
-def assign_lines(ranked: list[tuple[str, str]]) -> dict[tuple[str, str], Line]:
-    """A line style for each method; beyond MOST_LINES of a level the lowest are grey.
-
-    The first MOST_LINES of ours look the same in every run, whatever their rank. A
-    user's methods come first where there are too many.
-    """
-    lines = {}
-    for level in GROUPS:
-        ours = [name for at, name in METHODS if at == (NEURON if level == LIFTED else level)]
-        present = [name for at, name in ranked if at == level and name != ORACLE]
-        others = [name for name in present if name not in ours]
-        shown = (others + [name for name in present if name in ours])[:MOST_LINES]
-        places = {name: ours.index(name) for name in shown if name in ours[:MOST_LINES]}
-        free = [i for i in range(MOST_LINES) if i not in places.values()]
-        free.sort(key=lambda i: i < len(ours))  # places of ours that are not shown come last
-        places |= dict(zip([name for name in shown if name not in places], free, strict=False))
-        for name in present:
-            style = LINES[places[name]] if name in places else (LIGHT, "", "-")
-            lines[level, name] = Line(*style, name in places)
-        lines[level, ORACLE] = Line(BLACK, "", "-.", True)
-    return {key: lines[key] for key in ranked}
-
-
 def label(level: str, method: str, width: str) -> str:
     half = (LONGEST_LABEL[width] - 1) // 2
     short = method if len(method) <= LONGEST_LABEL[width] else f"{method[:half]}…{method[-half:]}"
-    return f"{short} *" if level == LIFTED and method != ORACLE else short
+    return shown(level, method).replace(method, short)
 
 
 def fold_means(scores: pd.DataFrame) -> pd.DataFrame:
@@ -110,80 +50,15 @@ def new_figure(width: str, height: float) -> Figure:
         return Figure(figsize=(WIDTHS[width], height), layout="constrained")
 
 
-def draw_band(axes: Axes, x: np.ndarray, values: np.ndarray, line: Line, every: int = 1) -> None:
-    """Mean over folds as a line, smallest to largest fold as a band.
-
-    x : (points,); values : (folds, points)
-    """
-    order = 3 if line.highlighted else 1
-    axes.plot(
-        x, values.mean(axis=0), color=line.color, linestyle=line.dash, marker=line.marker,
-        markevery=every, markersize=3, linewidth=1.1 if line.highlighted else 0.6, zorder=order,
-        markeredgewidth=0,
-    )  # fmt: skip
-    if line.highlighted and len(values) > 1:
-        axes.fill_between(
-            x, values.min(axis=0), values.max(axis=0), color=line.color, alpha=0.1, linewidth=0,
-            zorder=order - 1,
-        )  # fmt: skip
+def groups_of(keys: Iterable[Key], styles: Styles) -> list[str]:
+    """The levels among weights that any method has; references make no panel of their own."""
+    present = {key[0] for key in keys if styles.of(*key).standing != "reference"}
+    return [level for level in AMONG_WEIGHTS if level in present]
 
 
-def legend_entries(
-    lines: dict[tuple[str, str], Line], level: str, extra: dict[str, Line2D], width: str
-) -> list[Line2D]:
-    """Handles for the methods of a level that stand out, then `extra`."""
-    found = []
-    grey = 0
-    for (at, method), line in lines.items():
-        if at != level:
-            continue
-        if not line.highlighted:
-            grey += 1
-            continue
-        found.append(
-            Line2D([], [], color=line.color, linestyle=line.dash, marker=line.marker,
-                   markersize=3.5, markeredgewidth=0, linewidth=1.1,
-                   label=label(at, method, width))
-        )  # fmt: skip
-    if grey:
-        found.append(
-            Line2D(
-                [],
-                [],
-                color=LIGHT,
-                linewidth=0.8,
-                label=f"{grey} other method{'s' if grey > 1 else ''}",
-            )
-        )
-    return [*found, *(handle for handle in extra.values())]
-
-
-def dashed(text: str) -> Line2D:
-    return Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=1, label=text)
-
-
-def percent_axis(axes: Axes, percents: list[float]) -> None:
-    axes.set_xscale("log")
-    axes.set_xticks(percents, [f"{p:g}" for p in percents])
-    axes.minorticks_off()
-
-
-def groups_of(keys: Iterable[tuple[str, str]]) -> list[str]:
-    present = {level for level, _ in keys}
-    return [level for level in GROUPS if level in present]
-
-
-def draw_legend(
-    figure: Figure, cell: SubplotSpec, entries: list[Line2D], columns: int, title: str | None = None
-) -> None:
-    """A legend in a cell of its own, so that panels above each other keep one width."""
-    axes = figure.add_subplot(cell)
-    axes.axis("off")
-    axes.legend(
-        handles=entries, loc="center left" if columns == 1 else "upper center", ncols=columns,
-        fontsize=6, frameon=False, handlelength=2.4, borderaxespad=0, columnspacing=1.2,
-        title=title, title_fontsize=7,
-    )  # fmt: skip
+def of_panel(keys: Iterable[Key], level: str, styles: Styles) -> list[Key]:
+    """The methods of a level, and the references, which stand beside those of every level."""
+    return [key for key in keys if key[0] == level or styles.of(*key).standing == "reference"]
 
 
 def rows_of(table: pd.DataFrame, level: str, method: str) -> pd.DataFrame:
@@ -194,3 +69,138 @@ def fold_grid(curves: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray
     """x (points,) and values (folds, points) of one method's curve."""
     wide = curves.pivot(index="fold", columns="percent", values=column).dropna(axis=1)
     return wide.columns.to_numpy(dtype=float), wide.to_numpy(dtype=float)
+
+
+# -- lines and points --------------------------------------------------------------------------
+
+ORDER = {"other": 1.5, "reference": 2.5, "best": 3.0}
+
+
+def draw_line(
+    axes: Axes, x: np.ndarray, y: np.ndarray, style: Style, every: int | slice = 1
+) -> None:
+    """The mean over folds against x, both (points,); a marker at each `every`-th point."""
+    best = style.standing == "best"
+    axes.plot(
+        x, y, color=style.color, linestyle=style.dash, linewidth=1.1 if best else 0.7,
+        marker=style.marker if best else "", markersize=3.2, markevery=every,
+        markerfacecolor="white" if style.hollow else style.color, markeredgewidth=0.7,
+        zorder=ORDER[style.standing],
+    )  # fmt: skip
+
+
+def draw_bar(axes: Axes, x: float, folds: np.ndarray, style: Style) -> None:
+    """From the lowest to the highest of the folds' values (folds,)."""
+    if len(folds) > 1:
+        axes.plot(
+            [x, x], [folds.min(), folds.max()], color=style.color, linewidth=0.8,
+            solid_capstyle="butt", zorder=ORDER[style.standing] - 0.5,
+        )  # fmt: skip
+
+
+def draw_point(axes: Axes, x: float, y: float, style: Style, size: float = 4.5) -> None:
+    """A method's marker; hollow ones are transparent and larger, so that none hides another."""
+    axes.plot(
+        [x], [y], linestyle="", color=style.color, marker=style.marker,
+        markersize=size * (1.3 if style.hollow else 1),
+        markerfacecolor=style.face, markeredgewidth=0.8, zorder=ORDER[style.standing] + 1,
+        clip_on=False,
+    )  # fmt: skip
+
+
+def spread_around(x: float, count: int, step: float = 1.045) -> np.ndarray:
+    """Places beside each other around x on a logarithmic axis, (count,)."""
+    return x * step ** (np.arange(count) - (count - 1) / 2)
+
+
+# -- axes --------------------------------------------------------------------------------------
+
+
+def plain_log(axes: Axes, which: str) -> None:
+    """A logarithmic axis whose ticks are numbers as they are; `which` is x or y."""
+    getattr(axes, f"set_{which}scale")("log")
+    axis = getattr(axes, f"{which}axis")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def plain_ticks(low: float, high: float, most: int = 7) -> list[float]:
+    """Ticks 1, 2, 5, 10, .. of a logarithmic axis, fewer where they would be more than `most`."""
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [float(f"{d}e{p}") for p in powers for d in digits]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= most:
+            return ticks
+    return ticks[:: -(-len(ticks) // most)]
+
+
+def set_log_limits(axes: Axes, which: str, low: float, high: float, most: int = 7) -> None:
+    """Limits of a logarithmic axis and the plain ticks between them."""
+    plain_log(axes, which)
+    getattr(axes, f"set_{which}lim")(low, high)
+    getattr(axes, f"set_{which}ticks")(plain_ticks(low, high, most))
+    getattr(axes, f"{which}axis").minorticks_off()
+
+
+def percent_axis(axes: Axes, percents: list[float]) -> None:
+    axes.set_xscale("log")
+    axes.set_xticks(percents, [f"{p:g}" for p in percents])
+    axes.minorticks_off()
+
+
+def lowest_positive(values: Iterable[np.ndarray]) -> float:
+    """The smallest value above 0, NaN where there is none."""
+    every = np.concatenate([np.ravel(one) for one in values])
+    return float(np.min(every[every > 0], initial=np.inf)) if (every > 0).any() else np.nan
+
+
+# -- legends -----------------------------------------------------------------------------------
+
+
+def chance_handle() -> Line2D:
+    return Line2D(
+        [], [], color=DARK, linestyle=CHANCE_DASH, linewidth=1, label=RANDOM_EXPECTED
+    )  # fmt: skip
+
+
+def draw_chance(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    axes.plot(x, y, color=DARK, linestyle=CHANCE_DASH, linewidth=1, zorder=2)
+
+
+def handles_of(keys: list[Key], styles: Styles, width: str, lines: bool = True) -> list[Line2D]:
+    """Legend handles of the methods in colour, how many are grey, and the references.
+
+    lines : whether methods are lines in the figure, not points alone.
+    """
+    handles = []
+    for key in styles.named(keys):
+        style = styles.of(*key)
+        reference = style.standing == "reference"
+        handles.append(
+            Line2D(
+                [], [], color=style.color, linestyle=style.dash if lines else "",
+                marker="" if lines and reference else style.marker, markersize=3.8,
+                markerfacecolor="white" if style.hollow else style.color, markeredgewidth=0.7,
+                linewidth=0.9, label=label(*key, width),
+            )
+        )  # fmt: skip
+    grey = len([key for key in keys if not styles.of(*key).named])
+    if grey:
+        at = len([key for key in styles.named(keys) if styles.of(*key).standing == "best"])
+        text = f"{grey} other{'s' if grey > 1 else ''} (tables)"
+        handles.insert(at, Line2D([], [], color=GREY, linewidth=1.2, label=text))
+    return handles
+
+
+def legend_below(figure: Figure, handles: list[Line2D], width: str, columns: int) -> None:
+    """One legend for all panels, below them, in as many of `columns` as fit."""
+    for ncols in range(columns, 0, -1):
+        legend = figure.legend(
+            handles=handles, loc="outside lower center", ncols=ncols, fontsize=SMALL[width],
+            frameon=False, handlelength=2.2, columnspacing=1.0, handletextpad=0.5,
+            borderaxespad=0.2, labelspacing=0.3,
+        )  # fmt: skip
+        if ncols == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
