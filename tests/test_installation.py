@@ -1,6 +1,7 @@
 """What is installed: every package pinned, and a Python that the pins are for."""
 
 import importlib.metadata
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -145,6 +146,12 @@ def test_make_installs_with_the_constraints(clone):
 
 def installs(clone: Path) -> list[str]:
     return [line for line in (clone / "asked").read_text().splitlines() if " install " in line]
+
+
+def test_smoke_runs_tests_that_are_there():
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    names = re.search(r"^FORMULAS := (.*)$", makefile, re.MULTILINE)[1].split()
+    assert len(names) > 4 and all((ROOT / name).is_file() for name in names)
 
 
 def test_the_citation_can_be_read():

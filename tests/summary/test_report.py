@@ -201,7 +201,8 @@ SVG = """<?xml version="1.0"?>
 L 3 4
 z" transform="scale(0.015625)"/><clipPath id="p1"><rect x="0.123456"/></clipPath></defs>
  <path d="M 1.23456 -2.00049" clip-path="url(#p1)" style="fill: none"/>
- <use xlink:href="#D-41" transform="translate(63.623047 0)"/></g></svg>"""
+ <g transform="translate(9.87654 1) scale(0.065 -0.065)">
+ <use xlink:href="#D-41" transform="translate(63.623047 0)"/></g></g></svg>"""
 
 
 def test_a_figure_is_made_small_and_shares_letters_and_styles():
@@ -211,7 +212,8 @@ def test_a_figure_is_made_small_and_shares_letters_and_styles():
     assert first == (
         '<svg role="img" aria-label="a &quot;label&quot;" viewBox="0 0 144 72" '
         'style="max-width: 192px"><g><defs><clipPath id="a-0"><rect x="0.12"/></clipPath></defs>'
-        '<path d="M 1.23 -2" clip-path="url(#a-0)" class="s0"/><use href="#l0" x="63.62"/></g>'
+        '<path d="M 1.23 -2" clip-path="url(#a-0)" class="s0"/>'
+        '<g transform="translate(9.88 1) scale(0.065 -0.065)"><use href="#l0" x="63.62"/></g></g>'
         "</svg>"
     )
     assert shared.css() == ".s0 {fill: none}"

@@ -11,8 +11,9 @@ GLYPH = re.compile(r'<path id="([^"]+)" d="([^"]*)"( transform="[^"]*")?/>')
 COORDINATES = re.compile(r' (?:d|x|y|width|height|transform)="[^"]*"')
 STYLE = re.compile(r' style="([^"]*)"')
 # A letter that stands to the right of another: the same, and shorter, as x.
-MOVED = re.compile(r' transform="translate\(([-\d.]+) 0\)"(?=/>)')
-LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+MOVED = re.compile(r'(<use href="[^"]*") transform="translate\(([-\d.]+) 0\)"(?=/>)')
+# Of a coordinate; the factor of a scale is none.
+LONG_NUMBER = re.compile(r"(?:scale|matrix)\([^)]*\)|-?\d+\.\d{3,}")
 VIEW = re.compile(r'viewBox="([^"]*)"')
 PIXELS_PER_POINT = 96 / 72
 DECIMALS = 2
@@ -67,7 +68,7 @@ def inline(svg: str, prefix: str, label: str, shared: Shared) -> str:
 
     body = GLYPH.sub(take, body)
     body = COORDINATES.sub(lambda found: LONG_NUMBER.sub(_rounded, found[0]), body)
-    body = MOVED.sub(r' x="\1"', body)
+    body = MOVED.sub(r'\1 x="\2"', body)
     body = STYLE.sub(lambda found: f' class="{shared.style(found[1])}"', body)
     body = _renamed(body, prefix, letters)
     body = re.sub(r"<defs>\s*</defs>", "", body)
@@ -79,6 +80,8 @@ def inline(svg: str, prefix: str, label: str, shared: Shared) -> str:
 
 
 def _rounded(number: re.Match[str]) -> str:
+    if number[0].endswith(")"):
+        return number[0]
     value = round(float(number[0]), DECIMALS)
     return f"{value:g}" if value == int(value) else f"{value:.{DECIMALS}f}".rstrip("0")
 
