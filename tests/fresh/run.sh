@@ -35,13 +35,14 @@ trap clean EXIT
 bind() {
     mkdir -p "$root$1"
     mount --bind "$1" "$root$1"
+    mount --make-private "$root$1"
     mounted+=("$root$1")
 }
 
 debootstrap --variant=minbase --include="$packages" "$suite" "$root" "$mirror" > "$root.log" 2>&1 \
     || { tail -5 "$root.log" >&2; fail "debootstrap failed; its log is $root.log"; }
 rm "$root.log"
-for folder in /proc /dev ${FRESH_BIND:-}; do bind "$folder"; done
+for folder in /proc /dev /dev/shm ${FRESH_BIND:-}; do bind "$folder"; done
 for file in /etc/resolv.conf /etc/pip.conf /etc/xdg/pip /etc/ssl/certs/ca-certificates.crt; do
     [ -e "$file" ] || continue
     mkdir -p "$root$(dirname "$file")"

@@ -200,7 +200,10 @@ SVG = """<?xml version="1.0"?>
  <g id="axes_1"><defs><path id="D-41" d="M 1 2
 L 3 4
 z" transform="scale(0.015625)"/><clipPath id="p1"><rect x="0.123456"/></clipPath></defs>
- <path d="M 1.23456 -2.00049" clip-path="url(#p1)" style="fill: none"/>
+ <path d="M 1.23456 -2.00049
+L 3 4
+L 5 6
+" clip-path="url(#p1)" style="fill: none"/>
  <g transform="translate(9.87654 1) scale(0.065 -0.065)">
  <use xlink:href="#D-41" transform="translate(63.623047 0)"/></g></g></svg>"""
 
@@ -211,9 +214,9 @@ def test_a_figure_is_made_small_and_shares_letters_and_styles():
     assert first.replace("a-0", "b-0") == second
     assert first == (
         '<svg role="img" aria-label="a &quot;label&quot;" viewBox="0 0 144 72" '
-        'style="max-width: 192px"><g><defs><clipPath id="a-0"><rect x="0.12"/></clipPath></defs>'
-        '<path d="M 1.23 -2" clip-path="url(#a-0)" class="s0"/>'
-        '<g transform="translate(9.88 1) scale(0.065 -0.065)"><use href="#l0" x="63.62"/></g></g>'
+        'style="max-width: 192px"><defs><clipPath id="a-0"><rect x="0.12"/></clipPath></defs>'
+        '<path d="M 1.23 -2 3 4 5 6 " clip-path="url(#a-0)" class="s0"/>'
+        '<g transform="translate(9.88 1) scale(0.065 -0.065)"><use href="#l0" x="63.62"/></g>'
         "</svg>"
     )
     assert shared.css() == ".s0 {fill: none}"

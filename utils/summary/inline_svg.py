@@ -14,6 +14,8 @@ STYLE = re.compile(r' style="([^"]*)"')
 MOVED = re.compile(r'(<use href="[^"]*") transform="translate\(([-\d.]+) 0\)"(?=/>)')
 # Of a coordinate; the factor of a scale is none.
 LONG_NUMBER = re.compile(r"(?:scale|matrix)\([^)]*\)|-?\d+\.\d{3,}")
+# Straight lines alone, whose points need no letter between them.
+POLYLINE = re.compile(r' d="M [-\d.\s]*(?:L [-\d.\s]*)+z?\s*"')
 VIEW = re.compile(r'viewBox="([^"]*)"')
 PIXELS_PER_POINT = 96 / 72
 DECIMALS = 2
@@ -71,12 +73,26 @@ def inline(svg: str, prefix: str, label: str, shared: Shared) -> str:
     body = MOVED.sub(r'\1 x="\2"', body)
     body = STYLE.sub(lambda found: f' class="{shared.style(found[1])}"', body)
     body = _renamed(body, prefix, letters)
+    body = POLYLINE.sub(lambda found: found[0].replace("L ", ""), body)
     body = re.sub(r"<defs>\s*</defs>", "", body)
     body = re.sub(r"\s*\n\s*", lambda found: " " if "\n" in found[0] else "", body)
     body = re.sub(r"> <", "><", body)
     width = float(view[1].split()[2]) * PIXELS_PER_POINT if view else 0
     box = f' viewBox="{view[1]}" style="max-width: {width:.0f}px"' if view else ""
-    return f'<svg role="img" aria-label="{escape(label)}"{box}>{body.strip()}'
+    return f'<svg role="img" aria-label="{escape(label)}"{box}>{_ungrouped(body.strip())}'
+
+
+def _ungrouped(body: str) -> str:
+    """Without groups that say nothing about what they hold."""
+    kept: list[bool] = []
+
+    def tag(found: re.Match[str]) -> str:
+        if found[0] == "</g>":
+            return found[0] if kept.pop() else ""
+        kept.append(found[0] != "<g>")
+        return found[0] if kept[-1] else ""
+
+    return re.sub(r"<g(?: [^>]*)?>|</g>", tag, body)
 
 
 def _rounded(number: re.Match[str]) -> str:
