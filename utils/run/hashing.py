@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,11 +30,17 @@ def hash_file(path: Path) -> str:
 
 
 def hash_source(path: Path, function: str | None = None) -> str:
-    """Hash what a module, or one function of it, does.
+    """Hash of what a module, or one function of it, does.
 
     Comments, layout and docstrings do not count.
     """
-    tree: ast.AST = ast.parse(path.read_text(encoding="utf-8"))
+    found = path.stat()
+    return _hash_of_tree(path, function, found.st_mtime_ns, found.st_size)
+
+
+@cache
+def _hash_of_tree(path: Path, function: str | None, *stat: int) -> str:
+    tree: ast.AST = _tree_without_docstrings(path, *stat)
     if function is not None:
         tree = next(
             (
@@ -43,6 +50,12 @@ def hash_source(path: Path, function: str | None = None) -> str:
             ),
             ast.Module([], []),
         )
+    return hash_bytes(ast.dump(tree).encode())
+
+
+@lru_cache(maxsize=1)
+def _tree_without_docstrings(path: Path, *_: int) -> ast.Module:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (
@@ -53,7 +66,7 @@ def hash_source(path: Path, function: str | None = None) -> str:
             and isinstance(body[0].value.value, str)
         ):
             body[0].value.value = ""
-    return hash_bytes(ast.dump(tree).encode())
+    return tree
 
 
 def code_name(code: ModuleType | Callable[..., Any]) -> str:
