@@ -111,7 +111,7 @@ def require_stopped(done: pipeline.Finished, mode: str) -> None:
     assert done.status == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert "No space left on device" in line
-    assert re.search(r"cannot write (the log )?/\S+( \([\d,]+ bytes\))?: No space", line), line
+    assert re.search(r"cannot write (the log )?/.+?( \([\d,]+ bytes\))?: No space", line), line
     assert " bytes)" in line or ".lock:" in line or ".log:" in line, line
 
 
