@@ -59,7 +59,8 @@ def locations(table: pd.DataFrame, ranked: list[Key], percent: float, width: str
             location="right" if wide else "top",
         )  # fmt: skip
         bar.set_ticks(list(TICKS), labels=list(TICKS.values()))
-        says = f"density of the top {percent:g}% (1: spread evenly; white: none)"
+        between = " " if wide else "\n"
+        says = f"density of the top {percent:g}%{between}(1: spread evenly; white: none)"
         bar.set_label(says, fontsize=size)
         bar.ax.tick_params(labelsize=size)
     return figure
