@@ -35,7 +35,7 @@ def locations(table: pd.DataFrame, ranked: list[Key], percent: float, width: str
     size = SMALL[width]
     colours = matplotlib.colormaps["viridis"].with_extremes(bad=NONE)
     with drawing():
-        figure = new_figure(width, (0.15 if wide else 0.13) * len(keys) + (1.0 if wide else 1.25))
+        figure = new_figure(width, (0.15 if wide else 0.13) * len(keys) + 1.3)
         grid = figure.subplots(1, 2, sharey=True)
         for axes, (matrix, title) in zip(grid, MATRICES.items(), strict=True):
             density = np.stack([share[matrix, level, method].to_numpy() for level, method in keys])
@@ -55,8 +55,8 @@ def locations(table: pd.DataFrame, ranked: list[Key], percent: float, width: str
             "neurons, those that hold most positives first (% of all neurons)", fontsize=size + 0.5
         )
         bar = figure.colorbar(
-            image, ax=grid, aspect=25 if wide else 30, pad=0.01, shrink=0.9, extend="both",
-            location="right" if wide else "top",
+            image, ax=grid, aspect=30, pad=0.01, shrink=0.5 if wide else 0.9, extend="both",
+            location="top",
         )  # fmt: skip
         bar.set_ticks(list(TICKS), labels=list(TICKS.values()))
         between = " " if wide else "\n"
