@@ -1,6 +1,7 @@
 """What is installed: every package pinned, and a Python that the pins are for."""
 
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -139,7 +140,9 @@ def test_make_installs_with_the_constraints(clone):
     assert run_make(clone, f"PYTHON={python}", ".venv/dev.stamp").returncode == 0
     (install,) = installs(clone)
     assert install.endswith("-c constraints.txt -r requirements-dev.txt")
-    (clone / "constraints.txt").touch()  # again when a pin has changed
+    # Again when a pin has changed: a second later, clocks of file systems are coarse.
+    later = (clone / ".venv/dev.stamp").stat().st_mtime + 1
+    os.utime(clone / "constraints.txt", (later, later))
     assert run_make(clone, f"PYTHON={python}", ".venv/dev.stamp").returncode == 0
     assert installs(clone) == [install, install]
 
