@@ -86,12 +86,17 @@ def test_a_users_scores_are_seen_and_ours_are_known(paths):
 
 
 def test_a_summary_is_of_its_own_record(tmp_path):
+    """The page, a task of step 7, is made anew by steps 8 and 9: that undoes no stamp."""
     paths = SummaryPaths(tmp_path, "digits", other_folds=(0, 1))
     paths.results.mkdir(parents=True)
-    write_record(paths, 7, {})
-    first = stamps.stamp_of(paths, 7)
-    write_record(paths, 7, {}, SEED=2)
-    assert stamps.stamp_of(paths, 7) != first
+    paths.stamp(7).parent.mkdir()
+    for step in (7, 8, 9):
+        write_record(paths, 7, {}, SEED=step)
+        paths.stamp(step).write_text(stamps.stamp_of(paths, step))
+    there = {step for step in STEPS if step not in forgotten(paths)}
+    assert there == {7, 8, 9}
+    write_record(paths, 7, {}, SEED=1)
+    assert forgotten(paths) == list(STEPS)
     assert paths.stamp(7).name == "digits_summary_fold0_1_step7"
 
 
@@ -105,8 +110,10 @@ def test_constants_and_code_decide_whether_steps_are_called(tmp_path, monkeypatc
         path.write_text(path.read_text() + "X = 1\n")
         seen.add(stamps.code_and_constants())
     assert len(seen) == 4
-    (tmp_path / "notes.txt").write_text("nothing of ours")
+    mine = tmp_path / "mine.py"
+    mine.write_text("nothing of ours")
     assert stamps.code_and_constants() in seen
+    assert stamps.code_and_constants([mine]) not in seen
 
 
 def test_the_command_prints_the_stamp(paths):

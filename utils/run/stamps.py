@@ -13,25 +13,30 @@ Only Python's own modules are imported: Snakemake reads this in an environment o
 import argparse
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from utils.run.paths import FoldPaths, SummaryPaths
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TRAINING_STEP, SCORING_STEPS = 0, (7, 8)
+TRAINING_STEP, SCORING_STEPS, LAST_STEP = 0, (7, 8), 9
 
 
-def code_and_constants() -> str:
+def code_and_constants(others: Iterable[Path] = ()) -> str:
     """Hash of every script and module, the constants among them, byte by byte.
 
     Where it changes every step has to be called: what is to be redone, and of
     which fold, is the ledger's to say, and a step with nothing to do takes seconds.
+
+    others : more files that count, like one of a user's methods.
     """
-    files = sorted([*REPOSITORY.glob("exp-fl-5-*.py"), *(REPOSITORY / "utils").rglob("*.py")])
+    ours = sorted([*REPOSITORY.glob("exp-fl-5-*.py"), *(REPOSITORY / "utils").rglob("*.py")])
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.relative_to(REPOSITORY)}\0".encode() + file.read_bytes() + b"\0")
+    for name, file in [(str(file.relative_to(REPOSITORY)), file) for file in ours] + [
+        (file.name, file) for file in others
+    ]:
+        digest.update(f"{name}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -42,21 +47,25 @@ def stamp_of(paths: FoldPaths, step: int) -> str:
     made. Besides: results that are gone; of step 0 size and time of each file of
     the data set and of the checkpoints, whoever made them; of steps 7 and 8 those
     of scores that a user dropped in.
+
+    Of the summary across folds the last step answers for all: each step makes
+    anew what shows the results of those before it.
     """
     tasks = read_tasks(paths)
+    of_folds = not isinstance(paths, SummaryPaths)
     record = {
         key: [task["recipe"], task["outputs"]]
         for key, task in tasks.items()
-        if task["step"] == step
+        if (task["step"] == step if of_folds else step == LAST_STEP)
     }
     gone = [
         name for _, outputs in record.values() for name in outputs
         if not (paths.results / name).is_file()
     ]  # fmt: skip
     loose: list[Path] = []
-    if step == TRAINING_STEP:
+    if of_folds and step == TRAINING_STEP:
         loose = paths.given_inputs
-    elif step in SCORING_STEPS and not isinstance(paths, SummaryPaths):
+    elif of_folds and step in SCORING_STEPS:
         ours = {paths.results / name for task in tasks.values() for name in task["outputs"]}
         loose = [path for path in paths.dropped_in if path not in ours]
     seen = [
@@ -79,12 +88,16 @@ def forget_untrue(paths: FoldPaths, steps: range) -> None:
     """Take away the stamps of steps whose record is another one today.
 
     So a step is called again after somebody has worked on the fold by other
-    ways, or has taken results away.
+    ways, or has taken results away; of a summary, all of its steps are.
     """
-    for step in steps:
-        stamp = paths.stamp(step)
-        if stamp.is_file() and stamp.read_text(encoding="utf-8").strip() != stamp_of(paths, step):
-            stamp.unlink()
+    untrue = [
+        step
+        for step in steps
+        if paths.stamp(step).is_file()
+        and paths.stamp(step).read_text(encoding="utf-8").strip() != stamp_of(paths, step)
+    ]
+    for step in steps if untrue and isinstance(paths, SummaryPaths) else untrue:
+        paths.stamp(step).unlink(missing_ok=True)
 
 
 def main() -> None:
