@@ -4,13 +4,19 @@
 #   tests/cluster/slurm.sh start DIR    writes DIR/slurm.conf; clients need SLURM_CONF=DIR/slurm.conf
 #   tests/cluster/slurm.sh stop DIR     ends the daemons that it started, and no others
 #
-# Everything lies in DIR, on ports of its own, so that a Slurm that is already there goes on
-# undisturbed. To be run as root: slurmd starts jobs as the user who submitted them.
+# Everything lies in DIR but a link to DIR/slurm.conf where Slurm looks for it: Snakemake's plugin
+# takes SLURM_CONF out of a job's environment. A machine that has a Slurm is left alone. To be run
+# as root: slurmd starts jobs as the user who submitted them.
 set -euo pipefail
 dir=$(realpath "$2")
 CPUS=${CPUS:-2}
+usual=/etc/slurm/slurm.conf
 
 start() {
+    if [[ -e $usual ]]; then
+        echo "$usual exists: this machine has a Slurm, and is left alone" >&2
+        return 1
+    fi
     mkdir -p "$dir"/{munge,state,spool,log}
     chmod 700 "$dir/munge"
     (umask 077; head -c 128 /dev/urandom > "$dir/munge/key")
@@ -48,6 +54,8 @@ MinJobAge=3600
 NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$CPUS RealMemory=${MEMORY_MB:-100000}
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
+    mkdir -p "$(dirname "$usual")"
+    ln -sf "$dir/slurm.conf" "$usual"
     export SLURM_CONF=$dir/slurm.conf
     slurmctld -f "$SLURM_CONF"
     slurmd -f "$SLURM_CONF"
@@ -61,6 +69,7 @@ CONF
 }
 
 stop() {
+    [[ $(readlink "$usual") == "$dir/slurm.conf" ]] && rm "$usual"
     for file in "$dir"/slurmd.pid "$dir"/slurmctld.pid "$dir"/munge/pid; do
         [[ -s $file ]] && kill "$(< "$file")" 2> /dev/null || true
     done
