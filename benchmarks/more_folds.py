@@ -92,7 +92,7 @@ def main() -> None:
         shared = few.index.intersection(many.index)
         print(pd.Series(change(few.loc[shared], many.loc[shared])).round(3).to_string())
         columns = ["mean", "corrected_low", "corrected_high", "p_adjusted"]
-        table = few[columns].join(many[columns], lsuffix=" few", rsuffix=" many")
+        table = few[columns].add_suffix(" few").join(many[columns].add_suffix(" many"))
         print(table.round(4).to_string())
 
 
