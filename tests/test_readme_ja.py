@@ -17,6 +17,8 @@ SPAN = re.compile(r"`[^`]+`")
 LINK = re.compile(r"(!?\[[^]]*\])\(([^)]+)\)")
 # Not the 100 of CIFAR-100, the 16 of Base/16 or the 1 of M1, which are names.
 NUMBER = re.compile(r"(?<![A-Za-z0-9.])(?<![A-Za-z][-/])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e-?\d+)?")
+# English spells these out now and then; Japanese writes digits. Up to nine nobody counts them.
+SPELT = {"ten": "10", "eleven": "11", "twelve": "12", "fifteen": "15", "twenty": "20", "thirty": "30"}
 KANA_OR_KANJI = re.compile(r"[ぁ-んァ-ヶ一-龠]")
 
 
@@ -64,8 +66,9 @@ def targets(text):
 
 
 def numbers(text):
-    """The numbers outside code: those that English spells out as well, and those it does not."""
-    prose = re.sub(r"\bten\b", "10", LINK.sub(r"\1", SPAN.sub(" ", text)))
+    """The numbers outside code: those of one digit, and how often each other one is there."""
+    prose = LINK.sub(r"\1", SPAN.sub(" ", text))
+    prose = re.sub(r"[A-Za-z]+", lambda word: SPELT.get(word[0].lower(), word[0]), prose)
     every = Counter(NUMBER.findall(prose))
     small = {number for number in every if re.fullmatch(r"-?\d", number)}
     return small, Counter({n: times for n, times in every.items() if n not in small})
