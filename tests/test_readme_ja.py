@@ -18,7 +18,7 @@ LINK = re.compile(r"(!?\[[^]]*\])\(([^)]+)\)")
 # Not the 100 of CIFAR-100, the 16 of Base/16 or the 1 of M1, which are names.
 NUMBER = re.compile(r"(?<![A-Za-z0-9.])(?<![A-Za-z][-/])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e-?\d+)?")
 # English spells these out now and then; Japanese writes digits. Up to nine nobody counts them.
-SPELT = {"ten": "10", "eleven": "11", "twelve": "12", "fifteen": "15", "twenty": "20", "thirty": "30"}
+SPELT = {"ten": "10", "eleven": "11", "twelve": "12", "fifteen": "15", "twenty": "20"}
 KANA_OR_KANJI = re.compile(r"[ぁ-んァ-ヶ一-龠]")
 
 
