@@ -77,8 +77,9 @@ def root(server, tmp_path_factory) -> Path:
     data["test"] = coloured_pictures(20, 2)
     datasets.DatasetDict(data).save_to_disk(root / "dataset" / NAME)
     train(root / f"out_vit_{NAME}", data["train"])
+    constants = pipeline.QUICK | pipeline.EVERY_METHOD
     for step in range(1, 8):
-        done = server.run(step, root, "--ds", "c100", constants=pipeline.QUICK)
+        done = server.run(step, root, "--ds", "c100", constants=constants)
         assert (done.status, done.stderr) == (0, ""), done.stderr
     return root
 

@@ -9,7 +9,6 @@ import pipeline
 import pytest
 
 from utils.judge import layers, transplant, transplants
-from utils.methods import METHODS
 
 FOLD = Path("exp-fl-5") / pipeline.NAME
 
@@ -42,9 +41,8 @@ def test_rows_and_columns(done):
     assert list(dict.fromkeys(table["setting"])) == usable
     expected = {("weight", "change"), ("weight (from neuron)", "neuron oracle")}
     expected |= {("weight", "random")}
-    expected |= {
-        ("weight" if level == "weight" else "weight (from neuron)", name) for level, name in METHODS
-    }
+    lifted = {"weight": "weight", "neuron": "weight (from neuron)"}
+    expected |= {(lifted[level], name) for level, name in pipeline.few_methods()}
     every = table[table["setting"] == "all"]
     found = set(zip(every["level"], every["method"], strict=True))
     assert expected <= found <= expected | {("weight", "repair credit")}
@@ -53,7 +51,7 @@ def test_rows_and_columns(done):
         assert rows["k"].is_monotonic_increasing and rows["k"].iloc[-1] == table["k"].max()
     other = table[table["setting"] != "all"]
     assert set(other["k_percent"]) == {1, budget_percent(table)}
-    free = {name for (_, name), method in METHODS.items() if not method.per_setting}
+    free = {name for (_, name), method in pipeline.few_methods().items() if not method.per_setting}
     assert not free & set(other["method"]) and {"bl", "change", "random"} <= set(other["method"])
     assert table["k"].max() == 2 * 8 * 32
     assert "A transplant needs M2" in finished.stdout

@@ -10,7 +10,6 @@ import pipeline
 import pytest
 
 from utils.judge import faults
-from utils.methods import METHODS
 from utils.model import checkpoints
 from utils.ranking import flatten
 
@@ -54,7 +53,7 @@ def test_rows_and_files(done):
     assert set(table["kind"]) == {"neurons", "weights"}
     w_m1 = flatten(*checkpoints.read_ffn(root / f"out_vit_{pipeline.NAME}" / "checkpoint-10"))
     for (kind, number), rows in table.groupby(["kind", "fault"]):
-        assert list(rows["method"]) == [name for _, name in METHODS]
+        assert list(rows["method"]) == [name for _, name in pipeline.few_methods()]
         weights = np.load(root / FOLD / "planted" / f"{kind}{number}_weights.npy")
         delta = np.load(root / FOLD / "planted" / f"{kind}{number}_delta.npy")
         assert (weights.dtype, delta.dtype) == (np.int32, np.float32)

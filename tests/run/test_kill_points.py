@@ -278,19 +278,19 @@ def test_a_lock_that_fails_otherwise_is_refused(monkeypatch, tmp_path):
 def test_a_step_killed_in_a_process_of_its_own(stages, tmp_path):
     """The same without the server: a cold start, killed by the clock, ends with the same bytes."""
     root = tmp_path / "root"
-    shutil.copytree(stages[6].before, root)
+    shutil.copytree(stages[4].before, root)
     process = subprocess.Popen(
-        [sys.executable, *pipeline.command(6, root)], stdout=subprocess.PIPE,
+        [sys.executable, *pipeline.command(4, root)], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env=pipeline.ENVIRONMENT,
     )  # fmt: skip
     results = root / FOLD / "all"
     deadline = time.monotonic() + 120
-    while not list(results.glob("neuron_vdiff_*")) and time.monotonic() < deadline:
+    while not list(results.glob("neuron_ig_*")) and time.monotonic() < deadline:
         time.sleep(0.002)
     process.kill()
     process.communicate()
     assert process.returncode == -9
-    require_whole(root, stages[6])
-    done = pipeline.run(6, root)
+    require_whole(root, stages[4])
+    done = pipeline.run(4, root)
     assert done.status == 0, done.stderr
-    assert pipeline.results(root) == stages[6].after
+    assert pipeline.results(root) == stages[4].after

@@ -44,6 +44,14 @@ SPEEDS = ('"model_s_per_sample"', '"tail_s_per_sample"', '"speedup"')
 # -- making inputs -----------------------------------------------------------------------------
 
 
+def few_methods() -> dict:
+    """Those of METHODS that FEW names."""
+    from utils.methods import METHODS
+    from utils.methods.chosen import chosen_methods
+
+    return chosen_methods(METHODS, {"METHODS_TO_RUN": FEW})
+
+
 def make_model(seed: int = 0, classes: int = len(CLASSES), **config):
     """A ViT classifier whose random weights are large enough for predictions to differ."""
     import torch
@@ -206,6 +214,14 @@ def write_state(checkpoint: Path, number: int, steps: int = 10, **values) -> Non
 
 # -- running -----------------------------------------------------------------------------------
 
+# The methods that the server's scripts run: all of step 4, and of each kind in steps 5 and 6 some
+# (a setting's samples matter or not, extras, draws, budgets). Each by itself is tested elsewhere.
+FEW = (
+    "ig", "grad_act", "expected_gradients", "bl", "grad_loss", "magnitude", "mean_act", "care",
+    "mask", "vdiff", "vdiff+mean_act", "vdiff+mean_act+grad_loss", "ochiai",
+)  # fmt: skip
+EVERY_METHOD = {"METHODS_TO_RUN": "all"}
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -259,7 +275,8 @@ class Server:
         """Run a script.
 
         more : `mode` "kill" or "full" with `at`, the number of a write;
-            `constants` that replace those of utils.constants, and `profile` parts
+            `constants` that replace those of utils.constants (METHODS_TO_RUN is FEW
+            unless it is among them), and `profile` parts
             of the data set's profile there, `profiles` new ones by name, `cwd` the
             folder to run in, `threads` that torch may use; `summary` False leaves out
             step 7's summary across folds; `draw` True draws its figures.
@@ -270,6 +287,7 @@ class Server:
         self, times: int, step: int, root: Path, *options: str, **more
     ) -> list[Finished]:
         """Start a script several times at once."""
+        more["constants"] = {"METHODS_TO_RUN": FEW} | more.get("constants", {})
         request = {"command": command(step, root, *options), "root": str(root), "times": times}
         self.process.stdin.write(json.dumps(request | more) + "\n")
         self.process.stdin.flush()
