@@ -23,7 +23,10 @@ hypothesis.settings.register_profile("exp-fl-5", derandomize=True, deadline=None
 hypothesis.settings.load_profile("exp-fl-5")
 
 # A file is one worker's whole: its fixtures are made once. The longest have to begin first.
-LONGEST_FIRST = ("test_kill_points", "test_bad_input", "test_provenance", "test_end_to_end")
+LONGEST_FIRST = (
+    "test_kill_points", "test_bad_input", "test_provenance", "test_end_to_end", "test_bad_truths",
+    "test_other_processor", "test_halves", "test_users_files",
+)  # fmt: skip
 
 EPS = 1e-6
 # (S, d, m, C, activation); only the first has m = 4d.
