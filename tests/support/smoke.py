@@ -2,7 +2,8 @@
 
     python tests/support/smoke.py TEST_FILE ...
 
-So that it takes a minute, 8 of the 24 methods run, and each summary is made once.
+So that it takes little more than a minute: 8 of the 24 methods, one replay, no PDFs, and each
+summary once.
 
 The fold lies in a temporary folder, which goes when everything is well and is named when not.
 Exit status 1 if a step or a test fails.
@@ -19,14 +20,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # Step and options: the folds of steps 7 to 9 first, then both summaries.
 CALLS = (
-    *((step,) for step in range(7)),
+    (0, "--replays", "1"),
+    *((step,) for step in range(1, 7)),
     *((step, "--only-folds") for step in (7, 8, 9)),
     *((step, "--only-summary") for step in (7, 9)),
 )
 METHODS = ("ig", "bl", "grad_loss", "magnitude", "fisher", "zero_out", "neuron/vdiff", "ochiai")
-# A script, called as a user calls it, with fewer methods than the constants name.
+# A script, called as a user calls it, with fewer methods and formats.
 FEWER = (
     f"import runpy, sys; from utils import constants; constants.METHODS_TO_RUN = {METHODS}; "
+    "from utils.run import pictures; pictures.FORMATS = ('png', 'svg'); "
     "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 )
 EXPECTED = ("results.xlsx", "report.html", "overview.csv", "verdicts.csv", "tables.tex")
@@ -34,11 +37,11 @@ EXPECTED = ("results.xlsx", "report.html", "overview.csv", "verdicts.csv", "tabl
 
 def run_steps(root: Path) -> str | None:
     """Run all steps; what failed, in words, or None."""
-    for step, *half in CALLS:
-        name = " ".join([f"step {step}", *half])
+    for step, *more in CALLS:
+        name = " ".join([f"step {step}", *more])
         log = root / f"{name}.log"
         script = [str(ROOT / f"exp-fl-5-{step}.py"), "--root", str(root)]
-        options = ["--ds", "digits", "--fold", "0", *half]
+        options = ["--ds", "digits", "--fold", "0", *more]
         started = time.perf_counter()
         with open(log, "wb") as file:
             done = subprocess.run(
