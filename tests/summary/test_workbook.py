@@ -224,3 +224,10 @@ def test_libreoffice_opens_and_prints_it(tmp_path):
     boxes = re.findall(rb"/Type\s*/Page\b.*?/MediaBox\s*\[\s*0 0 ([\d.]+) ([\d.]+)", pdf, re.DOTALL)
     assert len(boxes) == 3
     assert all(float(width) > float(height) for width, height in boxes)
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    assert short.in_words(short.CEILING, -0.004) == "0%"
+    assert short.in_words(short.CEILING, -0.006) == "-1%"
+    assert short.in_words(short.SPECIFICITY, -0.0049) == "0.00"
+    assert short.interval(-0.001, 0.2) == "0.00..0.20"

@@ -45,7 +45,8 @@ def in_words(name: str, value: float) -> str:
         return "-"
     if name == PLACE:
         return f"{value:g}"
-    return f"{100 * value:.0f}%" if name == CEILING else f"{value:.{DIGITS[name]}f}"
+    # z: what rounds to zero has no sign.
+    return f"{100 * value:z.0f}%" if name == CEILING else f"{value:z.{DIGITS[name]}f}"
 
 
 def shown_columns(overview: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
@@ -81,4 +82,4 @@ def terminal_table(overview: pd.DataFrame) -> str:
 
 def interval(low: float, high: float) -> str:
     """Both ends of an interval over folds; "-" where there is none."""
-    return f"{low:.2f}..{high:.2f}" if pd.notna(low) else "-"
+    return f"{low:z.2f}..{high:z.2f}" if pd.notna(low) else "-"
