@@ -84,6 +84,23 @@ def test_the_gradient_is_that_of_half_and_half(toy, planted_fault):
     assert references.relative_error(found.numpy(), expected) < 2e-5
 
 
+def test_of_very_many_other_samples_a_seeded_choice_is_trained_on(toy, planted_fault, monkeypatch):
+    plan, _ = planted_fault
+    h, labels = toy.states.h, toy.states.labels
+    others = int((labels != plan.src).sum())
+    _, (every, _) = planted._batches(toy.tail, plan, h, labels, 0)
+    assert len(every) == others  # small models train on all of them
+    monkeypatch.setattr(planted, "LEAST_OTHERS", 7)
+    monkeypatch.setattr(planted, "MOST_PRODUCTS", 9 * 2 * toy.tail.m * toy.tail.d)
+    (own, _), (some, wanted) = planted._batches(toy.tail, plan, h, labels, 0)
+    assert len(own) == (labels == plan.src).sum() and len(some) == 9
+    rows = [np.flatnonzero((h == x).all(axis=1))[0] for x in some.numpy()]
+    assert rows == sorted(set(rows)) and (labels[rows] == wanted.numpy()).all()
+    assert plan.src not in wanted
+    monkeypatch.setattr(planted, "MOST_PRODUCTS", 1)
+    assert len(planted._batches(toy.tail, plan, h, labels, 0)[1][0]) == 7
+
+
 def test_planting_again_gives_the_same_bytes(toy, planted_fault):
     plan, fault = planted_fault
     again = planted.plant(toy.tail, plan, toy.states.h, toy.states.labels, 0)

@@ -30,9 +30,10 @@ LEARNING_RATE = 3e-3
 ENOUGH = 0.6  # of the source class's samples taken for the target class
 MOST_STEPS = 600
 LARGEST = 99  # percentile of |W| in its matrix that no planted weight exceeds
-# Samples of other classes to train on, a seeded choice where there are more: 600 steps of a
-# ViT-Base have to take less than a minute.
-MOST_OTHERS = 384
+# Samples of other classes to train on, times the weights: a seeded choice where there are more,
+# for which 600 steps of a ViT-Base (381 samples) have to take less than a minute.
+MOST_PRODUCTS = 1_800_000_000
+LEAST_OTHERS = 256
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def plant(tail: Tail, plan: Plan, h: np.ndarray, labels: np.ndarray, seed: int) 
 
     Half of the loss is that of src's samples with the label tgt, half that of
     the others with their own. All of src's samples are in each step, of the
-    others at most MOST_OTHERS.
+    others as many as MOST_PRODUCTS allows.
 
     h : float32 (S, d), labels : int64 (S,), of samples that no method looks at.
     """
@@ -136,9 +137,10 @@ def _batches(
     """h and wanted labels of src's samples, and of the others."""
     of_src = np.flatnonzero(labels == plan.src)
     others = np.flatnonzero(labels != plan.src)
-    if len(others) > MOST_OTHERS:
+    most = max(LEAST_OTHERS, MOST_PRODUCTS // ranking.n_weights(tail.m, tail.d))
+    if len(others) > most:
         rng = np.random.default_rng([seed, 9])
-        others = np.sort(rng.choice(others, MOST_OTHERS, replace=False))
+        others = np.sort(rng.choice(others, most, replace=False))
     wanted = np.full(len(of_src), plan.tgt), labels[others]
     return [
         (torch.from_numpy(np.array(h[rows])).to(tail.device), torch.from_numpy(given).long())
