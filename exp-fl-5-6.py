@@ -1,4 +1,4 @@
-"""Step 6: methods that look at activations alone: vdiff and its combinations, spectra."""
+"""Step 6: vdiff and its combinations, the difference of means, spectra."""
 
 from utils.methods import localisation
 

@@ -250,6 +250,18 @@ def test_step_7_leaves_out_what_is_out_of_date(server, root):
     assert not len(rows_of(root, "good")) and len(rows_of(root, "bl"))
 
 
+def test_a_method_that_stands_under_all_alone_now_leaves_nothing_elsewhere(server, root):
+    mine, results = root / "mine.py", root / RESULTS
+    text = HEAD + define("neuron", "good", "return e.mean_act")
+    mine.write_text(text)
+    assert run_stage(server, 5, root, "--methods", str(mine)).status == 0
+    assert list(results.glob("tgt_*/neuron_good_*"))
+    mine.write_text(text.replace('"good")', '"good", per_setting=False)'))
+    assert run_stage(server, 5, root, "--methods", str(mine)).status == 0
+    found = {path.parent.name for path in results.glob("*/neuron_good_*")}
+    assert found == {"all"}
+
+
 def test_a_score_file_of_the_users_is_not_overwritten(server, root):
     mine, score = root / "mine.py", root / RESULTS / "all" / "neuron_good_score.npy"
     mine.write_text(HEAD + define("neuron", "good", "return e.mean_act"))

@@ -6,7 +6,7 @@ import pytest
 
 from utils.errors import UserError
 from utils.model import trainer_state
-from utils.model.pair import Pair, find_pair, require_one_model
+from utils.model.pair import SHARED, Pair, find_pair, require_one_model
 from utils.run.paths import FoldPaths
 
 CONFIG = {"model_type": "vit", "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2}
@@ -325,3 +325,10 @@ def test_a_recipe_of_weights_and_config_alone_is_short(pair):
     (pair.m2 / "optimizer.pt").write_bytes(b"no optimizer")
     assert trainer_state.read_recipe(pair) == trainer_state.Recipe({})
     assert trainer_state.epochs_of(pair) is None
+
+
+def test_what_a_silent_config_means_is_what_transformers_takes():
+    from transformers import ViTConfig
+
+    defaults = ViTConfig().to_dict()
+    assert {name: defaults[name] for name in SHARED} == SHARED

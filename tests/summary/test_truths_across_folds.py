@@ -59,7 +59,6 @@ def patched():
     with pytest.MonkeyPatch.context() as patch:
         given.without_own_methods(patch)
         patch.setattr(catalogue, "every_figure", no_figures)
-        patch.setattr(catalogue, "across_truths", no_figures)
         patch.setenv("TQDM_DISABLE", "1")
         yield patch
 

@@ -93,6 +93,9 @@ def run_methods(job: Job) -> pd.DataFrame:
         s: methods_of(job.step, s, job.constants) | own.standing_under(mine, s)
         for s in read_settings(paths)
     }
+    for setting, found in methods.items():
+        for key in mine.keys() - found.keys():  # its file says now that it stands under `all` alone
+            forget(ledger, setting, *key, job.budgets(inputs.d, inputs.m))
     methods = {setting: found for setting, found in methods.items() if found}
     count = localise_all(job, inputs, methods)
     made_now = {(s, f"{level}/{name}") for s, found in methods.items() for level, name in found}
