@@ -5,7 +5,8 @@ import argparse
 from utils.judge import tables
 from utils.model.inputs import open_inputs
 from utils.run import cli
-from utils.summary import report, summarise
+from utils.summary.page import refresh as report
+from utils.summary.scores import summarise
 
 STEP = 7
 

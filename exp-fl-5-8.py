@@ -7,7 +7,8 @@ import pandas as pd
 from utils.judge import layered, transplants
 from utils.model.inputs import open_inputs
 from utils.run import cli
-from utils.summary import effects, report
+from utils.summary.effects import summarise as effects
+from utils.summary.page import refresh as report
 
 STEP = transplants.STEP
 

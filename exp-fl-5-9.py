@@ -8,7 +8,8 @@ from utils.judge import faults, planting
 from utils.methods import own
 from utils.model.inputs import open_inputs
 from utils.run import cli
-from utils.summary import effects, report
+from utils.summary.effects import summarise as effects
+from utils.summary.page import refresh as report
 
 STEP = faults.STEP
 

@@ -25,8 +25,8 @@ from scipy import stats
 from tqdm import tqdm
 
 from utils.run import storage
-from utils.summary.bootstrap import webb_weights, wild_cluster_interval
-from utils.summary.statistics import fold_means, nadeau_bengio, paired_t
+from utils.summary.statistics.bootstrap import webb_weights, wild_cluster_interval
+from utils.summary.statistics.t_tests import fold_means, nadeau_bengio, paired_t
 
 REPLICATES = 10_000
 SEED = 777

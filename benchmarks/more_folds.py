@@ -21,8 +21,8 @@ from scipy.stats import kendalltau
 
 from utils import constants
 from utils.judge.comparison import LIFTED, WEIGHT
-from utils.summary import statistics
-from utils.summary.overview import SIGNIFICANT
+from utils.summary.scores.overview import SIGNIFICANT
+from utils.summary.statistics import t_tests as statistics
 
 KEYS = ["level", "method"]
 

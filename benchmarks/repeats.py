@@ -29,8 +29,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils.run import storage
-from utils.summary.bootstrap import wild_cluster_interval
-from utils.summary.statistics import nadeau_bengio, t_interval
+from utils.summary.statistics.bootstrap import wild_cluster_interval
+from utils.summary.statistics.t_tests import nadeau_bengio, t_interval
 
 REPLICATES = 1000
 SEED = 777

@@ -61,7 +61,7 @@ def test_no_room_imports_a_later_one(path):
 
 def test_an_arrow_that_runs_back_is_seen():
     assert looks_back("data", "from utils.judge import metrics") == ["judge"]
-    assert looks_back("judge", "def f():\n    import utils.summary.notes") == ["summary"]
+    assert looks_back("judge", "def f():\n    import utils.summary.scores.notes") == ["summary"]
     assert looks_back("truth", "from utils.methods import arachne") == ["methods"]
     assert looks_back("methods", "from utils import ranking\nfrom utils.model import tail") == []
 

@@ -14,7 +14,8 @@ from utils import ranking
 from utils.errors import UserError
 from utils.judge import comparison, details, metrics, permutation
 from utils.judge.comparison import LIFTED, NEURON, WEIGHT
-from utils.summary import fold_tables, notes
+from utils.summary.folds import tables as fold_tables
+from utils.summary.scores import notes
 
 M, D = 512, 128
 N = 2 * M * D  # 131,072: the top 1% are 1,310 weights and 5 neurons

@@ -12,7 +12,8 @@ import pytest
 from utils import ranking
 from utils.judge.comparison import LIFTED, NEURON, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
-from utils.summary import fold_tables, overview
+from utils.summary.folds import tables as fold_tables
+from utils.summary.scores import overview
 
 CHANCE, SAMPLED = "random (expected)", "random (sampled)"
 TOP = given.N // 20  # 5%

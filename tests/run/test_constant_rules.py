@@ -15,7 +15,8 @@ from utils.constants import PROFILES, Profile
 from utils.errors import UserError
 from utils.judge import comparison
 from utils.run import constant_rules, profile_rules
-from utils.summary import across_folds, fold_tables
+from utils.summary.folds import tables as fold_tables
+from utils.summary.scores import comparisons as across_folds
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = {"source": "flowers", "base_model": "vit", "batch_size": 4, "learning_rate": 0.1}

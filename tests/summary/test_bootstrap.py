@@ -6,8 +6,8 @@ import pytest
 import statsmodels.api as sm
 
 from benchmarks import coverage
-from utils.summary.bootstrap import webb_weights, wild_cluster_interval
-from utils.summary.statistics import t_interval
+from utils.summary.statistics.bootstrap import webb_weights, wild_cluster_interval
+from utils.summary.statistics.t_tests import t_interval
 
 SIX = [-math.sqrt(1.5), -1, -math.sqrt(0.5), math.sqrt(0.5), 1, math.sqrt(1.5)]
 

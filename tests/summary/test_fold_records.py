@@ -11,8 +11,8 @@ from utils.errors import UserError
 from utils.model import training
 from utils.model.trainer_state import Recipe
 from utils.run.paths import FoldPaths
-from utils.summary import fold_records
-from utils.summary.fold_records import FoldRecord
+from utils.summary.folds import records as fold_records
+from utils.summary.folds.records import FoldRecord
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from utils.run import pictures
-from utils.summary import latex, notes, statistics, views
+from utils.summary.documents import latex
 from utils.summary.figures import shared
+from utils.summary.scores import notes, views
+from utils.summary.statistics import t_tests as statistics
 
 NASTY = r"[50%_of] #x & $y$ {z} ~^ \n <a|b> \"q\" *-- ?` 'café' Ångström ð«»ÿ ネコ 深層 نص"
 

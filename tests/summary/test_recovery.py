@@ -8,7 +8,8 @@ from matplotlib.colors import to_hex
 from utils.judge import transplant
 from utils.judge.faults import COLUMNS
 from utils.run.paths import FoldPaths, SummaryPaths
-from utils.summary import effect_files, recovery
+from utils.summary.effects import recovery
+from utils.summary.effects import write as effect_files
 from utils.summary.figures import styles
 
 CONSTANTS = {"N_FOLDS": 5, "TRUTHS": ["change", "repair"], "COMPARED_METRICS": ["lift@1%"]}

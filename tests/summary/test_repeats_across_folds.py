@@ -14,9 +14,18 @@ from scipy import stats
 from benchmarks import repeats as simulation
 from utils import constants
 from utils.data.repeats import repeats_of
-from utils.summary import across_folds, bootstrap, fold_tables, notes, statistics, summarise
-from utils.summary.bootstrap import reflated_residuals, spread, variances, wild_cluster_interval
 from utils.summary.figures import catalogue
+from utils.summary.folds import tables as fold_tables
+from utils.summary.scores import comparisons as across_folds
+from utils.summary.scores import notes, summarise
+from utils.summary.statistics import bootstrap
+from utils.summary.statistics import t_tests as statistics
+from utils.summary.statistics.bootstrap import (
+    reflated_residuals,
+    spread,
+    variances,
+    wild_cluster_interval,
+)
 
 SIX = [s * math.sqrt(x) for s in (-1, 1) for x in (0.5, 1, 1.5)]
 UNEVEN = np.array([0, 0, 1])

@@ -13,9 +13,12 @@ from test_recovery import planted_of, transplants_of
 
 from utils.run import pictures
 from utils.run.paths import FoldPaths, SummaryPaths
-from utils.summary import effects, report, short, summarise
+from utils.summary.documents import short
+from utils.summary.effects import summarise as effects
 from utils.summary.figures import catalogue
-from utils.summary.inline_svg import Shared, inline
+from utils.summary.page import refresh as report
+from utils.summary.page.inline_svg import Shared, inline
+from utils.summary.scores import summarise
 
 MARKUP = "<i>x&y"
 MADE = "How it was made"

@@ -10,7 +10,7 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
-from utils.summary import statistics
+from utils.summary.statistics import t_tests as statistics
 
 TABLE = np.array(
     [

@@ -15,9 +15,12 @@ from utils.errors import UserError
 from utils.judge import comparison, details, metrics
 from utils.judge.comparison import LIFTED, WEIGHT
 from utils.run.paths import FoldPaths, SummaryPaths
-from utils.summary import across_folds, fold_records, fold_tables, notes, summarise
-from utils.summary.across_folds import Pair
 from utils.summary.figures import catalogue
+from utils.summary.folds import records as fold_records
+from utils.summary.folds import tables as fold_tables
+from utils.summary.scores import comparisons as across_folds
+from utils.summary.scores import notes, summarise
+from utils.summary.scores.comparisons import Pair
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANCE = comparison.RANDOM_EXPECTED

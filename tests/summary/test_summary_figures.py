@@ -11,7 +11,6 @@ from utils.judge import comparison, details
 from utils.judge.comparison import LIFTED, WEIGHT
 from utils.run import pictures
 from utils.run.paths import SummaryPaths
-from utils.summary import across_folds, fold_tables, statistics
 from utils.summary.figures import (
     catalogue,
     critical_difference,
@@ -23,6 +22,9 @@ from utils.summary.figures import (
     styles,
     time,
 )
+from utils.summary.folds import tables as fold_tables
+from utils.summary.scores import comparisons as across_folds
+from utils.summary.statistics import t_tests as statistics
 
 
 @pytest.fixture(scope="module")

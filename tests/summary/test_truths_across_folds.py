@@ -12,8 +12,9 @@ from utils import ranking
 from utils.errors import UserError
 from utils.judge.comparison import LIFTED, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
-from utils.summary import fold_records, overview, summarise
 from utils.summary.figures import catalogue
+from utils.summary.folds import records as fold_records
+from utils.summary.scores import overview, summarise
 
 TRUTHS = ("change", "pooled", "repair")
 SMALLEST = 1 / 200  # 199 relabellings

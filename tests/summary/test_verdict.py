@@ -6,7 +6,7 @@ import pytest
 from utils.judge.comparison import NEURON, WEIGHT
 from utils.judge.permutation import draw_relabellings
 from utils.judge.relabelling import Relabelled, membership, overlap_matrix, positive_rows, relabel
-from utils.summary.verdict import across_folds, adjusted, p_value, share_of, verdict_table
+from utils.summary.scores.verdict import across_folds, adjusted, p_value, share_of, verdict_table
 
 M, D, K = 15, 3, 18
 N = 2 * M * D

@@ -12,7 +12,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from utils.summary import short, workbook
+from utils.summary.documents import short, workbook
 
 SUMMARY = pd.DataFrame(
     {

@@ -44,8 +44,8 @@ PRELOADED = (
     "utils.judge.layered",
     "utils.judge.planting",
     "utils.data.misclassification",
-    "utils.summary.files",
-    "utils.summary.effect_files",
+    "utils.summary.scores.write",
+    "utils.summary.effects.write",
 )
 # audit event -> (what it is called here, position of the path among its arguments)
 EVENTS = {
@@ -143,8 +143,8 @@ def leave_out_drawing(with_summary: bool) -> None:
     """Drawing takes most of a summary's time and writes nothing: its bytes get a stand-in."""
 
     from utils.run import pictures
-    from utils.summary import summarise
     from utils.summary.figures import catalogue, recovery
+    from utils.summary.scores import summarise
 
     for module, names in ((catalogue, CATALOGUE), (recovery, EFFECTS)):
         for name in names:

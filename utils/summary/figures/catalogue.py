@@ -21,9 +21,9 @@ from utils.summary.figures.specificity import has_settings, specificity_map
 from utils.summary.figures.styles import Key, Styles
 from utils.summary.figures.time import time_against
 from utils.summary.figures.truths import ceiling, truth_against_truth
-from utils.summary.fold_tables import FoldTables, seconds_of
+from utils.summary.folds.tables import FoldTables, seconds_of
 from utils.summary.levels import STAR
-from utils.summary.views import View
+from utils.summary.scores.views import View
 from utils.truth import CHANGE, REPAIR, TRUTHS
 
 # {metric} is the primary one, {percent} of the positives, {gain} what the truth counts by.

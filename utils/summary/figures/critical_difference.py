@@ -8,11 +8,11 @@ from matplotlib.ticker import MaxNLocator
 
 from utils.judge.comparison import RANDOM_EXPECTED, WEIGHT
 from utils.run.pictures import drawing
-from utils.summary import statistics
-from utils.summary.across_folds import is_reference_only
 from utils.summary.figures.names import ink
 from utils.summary.figures.shared import SMALL, draw_point, label, new_figure
 from utils.summary.figures.styles import DARK, GREY, Key, Styles
+from utils.summary.scores.comparisons import is_reference_only
+from utils.summary.statistics import t_tests as statistics
 
 ALPHA = 0.05
 

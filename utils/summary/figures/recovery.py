@@ -11,6 +11,7 @@ from utils.data.settings import ALL
 from utils.judge.layers import BACK_TO_M1, INTO_M1
 from utils.judge.transplants import ELSEWHERE
 from utils.run.pictures import drawing
+from utils.summary.effects.recovery import verdict_names
 from utils.summary.figures.names import ink, name_points
 from utils.summary.figures.shared import (
     CHANCE_DASH,
@@ -30,7 +31,6 @@ from utils.summary.figures.shared import (
 )
 from utils.summary.figures.styles import DARK, GREY, Styles
 from utils.summary.figures.truths import name_rows
-from utils.summary.recovery import verdict_names
 
 LOWEST = 0.1
 MARKED = [0.01, 0.1, 1, 10, 100]

@@ -11,10 +11,10 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from utils.judge.comparison import NEURON, RANDOM_EXPECTED
 from utils.run.pictures import drawing
-from utils.summary import across_folds
 from utils.summary.figures.styles import DARK, GREY, Key, Style, Styles
-from utils.summary.fold_tables import shown
+from utils.summary.folds.tables import shown
 from utils.summary.levels import AMONG_WEIGHTS
+from utils.summary.scores import comparisons as across_folds
 
 # Inches: one column and both columns of the usual two-column journals.
 WIDTHS = {"1col": 3.5, "2col": 7.16}

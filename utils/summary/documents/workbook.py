@@ -20,7 +20,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 from openpyxl.worksheet.properties import PageSetupProperties
 
-from utils.summary.short import CEILING, DIGITS, LIFT
+from utils.summary.documents.short import CEILING, DIGITS, LIFT
 
 OVERVIEW, READ_ME = "Overview", "Read me"
 TEXT_WIDTH, WIDEST = 8, 60

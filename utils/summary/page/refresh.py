@@ -12,13 +12,15 @@ from utils.run import cli
 from utils.run.hashing import hash_bytes, hash_file
 from utils.run.ledger import Ledger
 from utils.run.task import Task
-from utils.summary import effects, summarise
-from utils.summary.fold_records import read_records, summary_paths
-from utils.summary.fold_tables import STEP
+from utils.summary.effects import summarise as effects
+from utils.summary.folds.records import read_records, summary_paths
+from utils.summary.folds.tables import STEP
+from utils.summary.scores import summarise
 
 CODE = (
-    "summary.page", "summary.report", "summary.made", "summary.inline_svg", "summary.short",
-    "summary.fold_tables", "summary.fold_records", "summary.levels", "truth",
+    "summary.page.page", "summary.page.refresh", "summary.page.made", "summary.page.inline_svg",
+    "summary.documents.short",
+    "summary.folds.tables", "summary.folds.records", "summary.levels", "truth",
 )  # fmt: skip
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 SHOWN = (".csv", ".svg", ".txt")
@@ -52,12 +54,12 @@ def refresh(jobs: list[cli.Job]) -> None:
         shown = more.done
         has_run = any(fold.transplants.is_file() or fold.planted_table.is_file() for fold in folds)
         own = {name: ledger.constants[name] for name in summarise.CONSTANTS}
-        made = importlib.import_module("utils.summary.made").made(folds, records, own)
+        made = importlib.import_module("utils.summary.page.made").made(folds, records, own)
         missing = None if shown else OUT_OF_DATE if has_run else NOT_YET
         task = plan(ledger, [summary, more] if shown else [summary], made, missing)
         if first.args.force or not task.done:
             with task:
-                importlib.import_module("utils.summary.page").write(
+                importlib.import_module("utils.summary.page.page").write(
                     task, paths, sorted(fold.fold for fold in folds), made,
                     first.constants["POSITIVE_PERCENT"], missing,
                 )  # fmt: skip

@@ -9,8 +9,8 @@ from scipy.stats import kendalltau
 from utils.data.settings import ALL
 from utils.judge.comparison import LIFTED, REFERENCES, WEIGHT
 from utils.judge.transplants import CREDIT, ELSEWHERE, RANDOM
-from utils.summary.across_folds import spread
-from utils.summary.fold_tables import shown
+from utils.summary.folds.tables import shown
+from utils.summary.scores.comparisons import spread
 from utils.truth import CHANGE
 
 KEYS = ["level", "method"]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from utils.summary.fold_tables import shown
+from utils.summary.folds.tables import shown
 from utils.summary.levels import STAR
 
 LEGEND = (

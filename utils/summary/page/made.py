@@ -8,8 +8,8 @@ from typing import Any
 
 from utils.run.hashing import hash_bytes
 from utils.run.paths import FoldPaths
-from utils.summary.fold_records import FoldRecord, by_value, producers, tasks_behind
-from utils.summary.fold_tables import judged_files, truths_of
+from utils.summary.folds.records import FoldRecord, by_value, producers, tasks_behind
+from utils.summary.folds.tables import judged_files, truths_of
 
 # What makes the summary; the folds' provenance names what made the folds.
 PACKAGES = ("numpy", "pandas", "scipy", "pingouin", "matplotlib", "openpyxl", "Jinja2")

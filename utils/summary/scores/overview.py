@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from utils.summary.fold_tables import seconds_of, shown
+from utils.summary.folds.tables import seconds_of, shown
 from utils.truth import CHANGE
 
 SIGNIFICANT = 0.05

@@ -24,8 +24,10 @@ from utils.judge.comparison import (
     WHOLE,
 )
 from utils.methods import METHODS
-from utils.summary import bootstrap, levels, statistics
-from utils.summary.fold_tables import AP_RATIO, STEP, FoldTables, shown
+from utils.summary import levels
+from utils.summary.folds.tables import AP_RATIO, STEP, FoldTables, shown
+from utils.summary.statistics import bootstrap
+from utils.summary.statistics import t_tests as statistics
 from utils.truth import CHANGE, POOLED, REPAIR, TRUTHS
 
 LOWER_IS_BETTER = ("first_hit", "first_hit_best", "first_hit_worst", "exam")

@@ -6,9 +6,11 @@ import unicodedata
 import pandas as pd
 
 from utils.judge.comparison import LIFTED, NEURON
-from utils.summary import across_folds, levels, statistics
-from utils.summary.fold_tables import FoldTables, seconds_of
-from utils.summary.views import View
+from utils.summary import levels
+from utils.summary.folds.tables import FoldTables, seconds_of
+from utils.summary.scores import comparisons as across_folds
+from utils.summary.scores.views import View
+from utils.summary.statistics import t_tests as statistics
 
 ROWS_PER_TABLE = 40
 WIDE = 12  # columns; with more of them the letters are smaller

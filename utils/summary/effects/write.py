@@ -11,12 +11,14 @@ from utils.judge import faults, layers, transplant, transplants
 from utils.run import storage
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task
-from utils.summary import fold_tables, latex, recovery
+from utils.summary.documents import latex
+from utils.summary.effects import recovery
 from utils.summary.figures import catalogue, styles
 from utils.summary.figures import recovery as figures
 from utils.summary.figures.catalogue import LOOK, Drawn
 from utils.summary.figures.shared import WIDTHS
 from utils.summary.figures.styles import Key, Styles
+from utils.summary.folds import tables as fold_tables
 from utils.summary.levels import STAR
 from utils.truth import CHANGE, REPAIR
 

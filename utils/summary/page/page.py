@@ -12,10 +12,10 @@ from utils.run import storage
 from utils.run.paths import SummaryPaths
 from utils.run.storage import undefused
 from utils.run.task import Task
-from utils.summary import short
-from utils.summary.fold_tables import STEP, shown
-from utils.summary.inline_svg import Shared, inline
-from utils.summary.report import TEMPLATE
+from utils.summary.documents import short
+from utils.summary.folds.tables import STEP, shown
+from utils.summary.page.inline_svg import Shared, inline
+from utils.summary.page.refresh import TEMPLATE
 from utils.truth import TRUTHS
 
 WIDE, NARROW = "2col", "1col"

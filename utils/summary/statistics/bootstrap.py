@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from utils.summary.statistics import ROUNDING, fold_means, varies
+from utils.summary.statistics.t_tests import ROUNDING, fold_means, varies
 
 # Up to here all 6^folds weight vectors are used, and no draw is random.
 MOST_ENUMERATED_FOLDS = 6

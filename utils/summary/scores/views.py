@@ -13,8 +13,10 @@ from utils.judge.relabelling import Relabelled
 from utils.judge.specificity import specificity
 from utils.run import storage
 from utils.run.paths import FoldPaths
-from utils.summary import across_folds, fold_tables, verdict
-from utils.summary.fold_tables import STEP, FoldTables
+from utils.summary.folds import tables as fold_tables
+from utils.summary.folds.tables import STEP, FoldTables
+from utils.summary.scores import comparisons as across_folds
+from utils.summary.scores import verdict
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from utils.model.trainer_state import Recipe, epochs_of, read_recipe
 from utils.run import cli, storage
 from utils.run.hashing import hash_bytes
 from utils.run.paths import FoldPaths, SummaryPaths
-from utils.summary.fold_tables import STEP, judged_files, truths_of
+from utils.summary.folds.tables import STEP, judged_files, truths_of
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from utils.run import cli, storage
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
 from utils.run.task import Task
-from utils.summary.fold_records import (
+from utils.summary.folds.records import (
     read_record_of,
     refuse_mixed,
     summary_paths,
@@ -25,11 +25,12 @@ from utils.summary.fold_records import (
 LAST_STEP = 9
 CODE = (
     "data.repeats", "ranking", "run.pictures", "judge.transplants", "judge.layers",
-    "summary.across_folds",
-    "summary.statistics", "summary.fold_tables", "summary.effects", "summary.effect_files",
-    "summary.recovery", "summary.figures.catalogue", "summary.figures.names",
+    "summary.scores.comparisons",
+    "summary.statistics.t_tests", "summary.folds.tables", "summary.effects.summarise",
+    "summary.effects.write",
+    "summary.effects.recovery", "summary.figures.catalogue", "summary.figures.names",
     "summary.figures.recovery", "summary.figures.shared", "summary.figures.styles",
-    "summary.figures.truths", "summary.latex", "summary.levels",
+    "summary.figures.truths", "summary.documents.latex", "summary.levels",
 )  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def summarise(jobs: list[cli.Job]) -> str:
         if not task.done:
             with task:
                 # Imports the plots.
-                importlib.import_module("utils.summary.effect_files").write(
+                importlib.import_module("utils.summary.effects.write").write(
                     task, paths, [job.paths for job in jobs], first.constants, files
                 )
         ledger.hashes.save()

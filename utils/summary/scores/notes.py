@@ -5,9 +5,9 @@ import pandas as pd
 from utils import ranking
 from utils.data.repeats import describe
 from utils.judge.comparison import LIFTED, NEURON, WEIGHT
-from utils.summary import statistics
-from utils.summary.fold_tables import FoldTables
+from utils.summary.folds.tables import FoldTables
 from utils.summary.levels import STAR
+from utils.summary.statistics import t_tests as statistics
 
 COLUMNS = {
     "truth": "what a ranking is compared with: 'change' |W(M2) - W(M1)|; 'pooled' its mean over "

@@ -8,9 +8,12 @@ import pandas as pd
 from utils.run import pictures
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task
-from utils.summary import across_folds, fold_tables, latex, notes, overview, short, workbook
+from utils.summary.documents import latex, short, workbook
 from utils.summary.figures import catalogue
-from utils.summary.views import (
+from utils.summary.folds import tables as fold_tables
+from utils.summary.scores import comparisons as across_folds
+from utils.summary.scores import notes, overview
+from utils.summary.scores.views import (
     make_view,
     read_all,
     reference_lifts,

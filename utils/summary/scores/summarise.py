@@ -15,15 +15,15 @@ from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task
-from utils.summary import short
-from utils.summary.fold_records import (
+from utils.summary.documents import short
+from utils.summary.folds.records import (
     FoldRecord,
     read_records,
     refuse_mixed,
     remarks,
     summary_paths,
 )
-from utils.summary.fold_tables import (
+from utils.summary.folds.tables import (
     STEP,
     STEPS,
     judged_files,
@@ -39,16 +39,19 @@ KEY = f"{STEP}/summary"
 OF_FOLDS = "provenance of the folds"
 # The modules that decide the summary's content, by name: they are imported when it is made.
 CODE = (
-    "data.repeats", "ranking", "run.pictures", "summary.across_folds", "summary.bootstrap",
-    "summary.files",
-    "summary.fold_records", "summary.fold_tables", "summary.latex", "summary.notes",
-    "summary.statistics", "summary.summarise", "summary.workbook",
+    "data.repeats", "ranking", "run.pictures", "summary.scores.comparisons",
+    "summary.statistics.bootstrap",
+    "summary.scores.write",
+    "summary.folds.records", "summary.folds.tables", "summary.documents.latex",
+    "summary.scores.notes",
+    "summary.statistics.t_tests", "summary.scores.summarise", "summary.documents.workbook",
     "summary.figures.catalogue", "summary.figures.critical_difference",
     "summary.figures.cumulative_gain", "summary.figures.locations",
     "summary.figures.metrics_at_k", "summary.figures.names", "summary.figures.settings",
     "summary.figures.shared", "summary.figures.specificity", "summary.figures.styles",
     "summary.figures.time", "summary.figures.truths", "summary.levels",
-    "summary.overview", "summary.short", "summary.verdict", "summary.views", "judge.relabelled",
+    "summary.scores.overview", "summary.documents.short", "summary.scores.verdict",
+    "summary.scores.views", "judge.relabelled",
     "judge.relabelling", "judge.specificity", "truth",
 )  # fmt: skip
 
@@ -77,7 +80,7 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
             announce_other_folds(paths, known["recipe"], records)
             with task:
                 # Imports pingouin, openpyxl and the plots.
-                importlib.import_module("utils.summary.files").write(
+                importlib.import_module("utils.summary.scores.write").write(
                     task, paths, folds, first.constants, said
                 )
             for name in set(before) - set(task.outputs):

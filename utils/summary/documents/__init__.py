@@ -1,0 +1,1 @@
+"""Tables as people read them: the terminal, LaTeX, a workbook."""

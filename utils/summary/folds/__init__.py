@@ -1,0 +1,1 @@
+"""What is known about each fold: its tables, and how they were made."""

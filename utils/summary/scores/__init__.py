@@ -1,0 +1,1 @@
+"""Step 7 across folds: means, comparisons, the verdict, and what is said of them."""

@@ -1,0 +1,1 @@
+"""What may be said from a handful of folds: tests, intervals and ranks, of arrays."""
