@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from utils import pieces
 from utils.methods import arachne, baselines, integrated_gradients, variance
 from utils.model import gradients, states
-from utils.run import pieces
-from utils.truth import repair
+from utils.truth import credit as repair
 
 # Samples, classes, activation; d and m are no multiples of anything.
 SHAPES = [

@@ -20,11 +20,11 @@ from utils.methods.method import Method
 from utils.model.inputs import M1, Inputs, open_inputs
 from utils.model.states import cache_inputs, load_states, load_tail
 from utils.model.tail import activation_function
+from utils.pieces import cpu_threads
 from utils.run.cli import Job, add_budget, add_device, run
 from utils.run.devices import pick_device
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
-from utils.run.pieces import cpu_threads
 from utils.run.stopwatch import Stopwatch
 from utils.run.task import Task
 
@@ -179,7 +179,7 @@ def localise(
     activation_function(evidence.tail.activation)  # its import is nobody's running time
     with task:
         watch, saved = Stopwatch(), evidence.saved_s
-        with cpu_threads(1):  # threads take whole pieces (utils.run.pieces)
+        with cpu_threads(1):  # threads take whole pieces (utils.pieces)
             scores = method.function(evidence)
         order = scores.ranking if scores.ranking is not None else ranking.rank_by(scores.score)
         seconds = watch.seconds + evidence.saved_s - saved

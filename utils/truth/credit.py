@@ -23,7 +23,7 @@ from utils import ranking
 from utils.model.gradients import add_gradient, loss_gradients, sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail
-from utils.run.pieces import by_rows, cpu_threads
+from utils.pieces import by_rows, cpu_threads
 
 PATH_POINTS = 8
 COLUMNS = [
@@ -64,7 +64,7 @@ def moved(tail: Tail, delta_bef: torch.Tensor, delta_aft: torch.Tensor, t: float
     )
 
 
-@cpu_threads(1)  # threads take whole pieces (utils.run.pieces)
+@cpu_threads(1)  # threads take whole pieces (utils.pieces)
 @torch.no_grad()
 def repair_credit(
     tail: Tail,

@@ -14,7 +14,7 @@ from utils.model.inputs import M1, M2_FFN, Inputs
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
-from utils.truth import repair
+from utils.truth import credit as repair
 
 TEST = "test"
 CODE = (repair, gradients, states, tail, ranking, checkpoints)

@@ -7,7 +7,7 @@ import pytest
 import references
 import torch
 
-from utils.judge import layers
+from utils.judge.layers.swap import swap as layers
 
 SAMPLES = 11
 

@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
 from utils import ranking
-from utils.judge import metrics
+from utils.judge.scores import metrics
 
 AT_K = ("precision", "recall", "f1", "overlap", "lift", "lift_stratified", "ndcg", "mass")
 WHOLE = ("ap", "auc", "spearman", "first_hit", "first_hit_best", "first_hit_worst", "exam")

@@ -9,7 +9,7 @@ import references
 from scipy import stats
 
 from utils import ranking
-from utils.judge import metrics, nulls
+from utils.judge.scores import metrics, nulls
 
 GAIN = [0.5, 3, 0.1, 2, 4, 0.2]
 TIED = [0, 3, 0, 2, 4, 2]

@@ -12,8 +12,10 @@ import torch
 
 from utils import ranking
 from utils.errors import UserError
-from utils.judge import comparison, details, metrics, permutation
-from utils.judge.comparison import LIFTED, NEURON, WEIGHT
+from utils.judge.details.curves import curves as details
+from utils.judge.details.curves import permutation
+from utils.judge.scores import comparison, metrics
+from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
 from utils.summary import fold_tables, notes
 
 M, D = 512, 128

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from utils import ranking
-from utils.judge import metrics
-from utils.judge.comparison import NEURON, WEIGHT
-from utils.judge.permutation import draw_relabellings
-from utils.judge.relabelling import (
+from utils.judge.details.permutation import draw_relabellings
+from utils.judge.scores import metrics
+from utils.judge.scores.comparison import NEURON, WEIGHT
+from utils.judge.verdict.relabelling import (
     membership,
     neuron_membership,
     overlap_matrix,

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from utils import ranking
-from utils.judge.comparison import NEURON, WEIGHT
-from utils.judge.relabelling import membership, positive_rows
-from utils.judge.specificity import cross_lifts, specificity
+from utils.judge.scores.comparison import NEURON, WEIGHT
+from utils.judge.verdict.relabelling import membership, positive_rows
+from utils.judge.verdict.specificity import cross_lifts, specificity
 
 M, D, K = 7, 4, 9
 N = 2 * M * D

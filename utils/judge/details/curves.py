@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils import ranking
-from utils.judge import metrics, nulls, permutation
-from utils.judge.comparison import AT_K, LIFTED, NEURON, WEIGHT, FoldTruth
+from utils.judge.details.curves import permutation
+from utils.judge.scores import metrics, nulls
+from utils.judge.scores.comparison import AT_K, LIFTED, NEURON, WEIGHT, FoldTruth
 
 IDEAL, TRUTH = "ideal", "ground truth"
 CURVE_POINTS = 200

@@ -7,8 +7,9 @@ from tqdm import tqdm
 
 from utils import ranking
 from utils.data.settings import ALL
-from utils.judge import details, permutation
-from utils.judge.comparison import WEIGHT
+from utils.judge.details.curves import curves as details
+from utils.judge.details.curves import permutation
+from utils.judge.scores.comparison import WEIGHT
 from utils.judge.sources import Source, read_order, read_scores, shown_name
 from utils.judge.truths import TruthOfFold
 from utils.model.inputs import Inputs

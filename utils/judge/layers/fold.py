@@ -6,13 +6,13 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from utils.constants import PROFILES
-from utils.judge import layers
+from utils.judge.layers.swap import swap as layers
 from utils.model import forward
 from utils.model.inputs import M1, M2, TEST, Inputs
+from utils.pieces import cpu_threads
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
-from utils.run.pieces import cpu_threads
 from utils.run.stopwatch import Stopwatch
 
 STEP = 8
@@ -63,7 +63,7 @@ def swap_direction(job: Job, inputs: Inputs, direction: str) -> None:
         "runs the whole model on %d images, once per block (%s) on %s",
         len(samples), direction, device,
     )  # fmt: skip
-    with task, cpu_threads(1):  # threads take whole pieces (utils.run.pieces)
+    with task, cpu_threads(1):  # threads take whole pieces (utils.pieces)
         watch = Stopwatch()
         logits, labels = [], []
         for batch in tqdm(loader, desc=f"layers, {direction}", unit="batch"):

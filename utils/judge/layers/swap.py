@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import ViTForImageClassification
 
-from utils.run.pieces import by_rows
+from utils.pieces import by_rows
 
 COLUMNS = [
     "ds", "fold", "layer", "block", "direction", "samples", "loss", "accuracy", "repaired",
@@ -77,7 +77,7 @@ def swapped_logits(
 def piecewise_logits(
     receiver: ViTForImageClassification, donor: ViTForImageClassification, pixels: torch.Tensor
 ) -> torch.Tensor:
-    """`swapped_logits` of a batch; threads take a few images each (utils.run.pieces)."""
+    """`swapped_logits` of a batch; threads take a few images each (utils.pieces)."""
     return by_rows(partial(swapped_logits, receiver, donor), pixels, rows=IMAGES)
 
 

@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from utils import ranking
-from utils.judge import metrics, nulls, planted
-from utils.judge.comparison import LIFTED, NEURON, WEIGHT
+from utils import pieces, ranking
+from utils.judge.planted.plant import plant as planted
+from utils.judge.scores import metrics, nulls
+from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
 from utils.methods.evidence import Evidence
 from utils.methods.method import Method
 from utils.model import gradients, states, tail
 from utils.model.inputs import M1, Inputs
 from utils.model.states import States, cache_inputs, load_states, load_tail
 from utils.model.tail import Tail, activation_function
-from utils.run import pieces
+from utils.pieces import cpu_threads
 from utils.run.cli import Job
-from utils.run.pieces import cpu_threads
 from utils.run.task import Task
-from utils.truth.credits import TEST
+from utils.truth.credit_of_fold import TEST
 
 STEP = 9
 COLUMNS = [
@@ -129,7 +129,7 @@ def judge_methods(
     activation_function(evidence.tail.activation)
     rows = []
     for (level, name), method in methods.items():
-        with cpu_threads(1):  # threads take whole pieces (utils.run.pieces)
+        with cpu_threads(1):  # threads take whole pieces (utils.pieces)
             found = method.function(evidence)
         score, order = found.score, found.ranking
         if level == NEURON:

@@ -6,8 +6,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils.errors import UserError
-from utils.judge import planted
-from utils.judge.faults import (
+from utils.judge.planted.plant import plant as planted
+from utils.judge.planted.plant.fault import (
     CODE,
     COLUMNS,
     REASON,
@@ -19,7 +19,7 @@ from utils.judge.faults import (
     judge_methods,
     save_rows,
 )
-from utils.judge.own_faults import own_rows, own_task, write_own
+from utils.judge.planted.plant.own import own_rows, own_task, write_own
 from utils.methods import METHODS, own
 from utils.methods.chosen import chosen_methods
 from utils.model.inputs import Inputs, open_inputs
@@ -28,7 +28,7 @@ from utils.run import storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
 from utils.truth import REPAIR
-from utils.truth.credits import TEST
+from utils.truth.credit_of_fold import TEST
 
 
 def require_ready(job: Job) -> None:

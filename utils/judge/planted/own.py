@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from utils.judge.faults import REASON, STEP, Faults, fault_recipe, judge_fault, save_rows
+from utils.judge.planted.plant.fault import (
+    REASON,
+    STEP,
+    Faults,
+    fault_recipe,
+    judge_fault,
+    save_rows,
+)
 from utils.methods.method import Method
 from utils.model.inputs import Inputs
 from utils.run.cli import Job

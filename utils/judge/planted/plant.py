@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from utils import ranking
-from utils.judge import metrics, nulls
+from utils.judge.scores import metrics, nulls
 from utils.model.gradients import add_gradient, loss_gradients
 from utils.model.states import States, states_from_h
 from utils.model.tail import Tail
-from utils.run.pieces import by_rows, cpu_threads
+from utils.pieces import by_rows, cpu_threads
 
 NEURONS, WEIGHTS = "neurons", "weights"
 KINDS = (NEURONS, WEIGHTS)
@@ -118,7 +118,7 @@ def plant(tail: Tail, plan: Plan, h: np.ndarray, labels: np.ndarray, seed: int) 
     adam = torch.optim.Adam([values], lr=LEARNING_RATE)
     places = torch.from_numpy(plan.weights.astype(np.int64))
     here, steps = tail, 0
-    with cpu_threads(1):  # threads take whole pieces (utils.run.pieces)
+    with cpu_threads(1):  # threads take whole pieces (utils.pieces)
         while True:
             gradient, share = _gradient(here, batches, plan.tgt)
             if share >= ENOUGH or steps == MOST_STEPS:

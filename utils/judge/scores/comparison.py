@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from utils import ranking
-from utils.judge import metrics, nulls
+from utils.judge.scores import metrics, nulls
 from utils.truth.positives import Border
 
 WEIGHT, NEURON, LIFTED = "weight", "neuron", "weight (from neuron)"

@@ -8,9 +8,8 @@ from tqdm import tqdm
 
 from utils import ranking
 from utils.data.settings import ALL, SETTINGS_STEP, read_settings
-from utils.judge import comparison, details, metrics, nulls
-from utils.judge.comparison import NEURON, WEIGHT
-from utils.judge.details_of_all import write_curves, write_permutations
+from utils.judge.details.curves import curves as details
+from utils.judge.details.fold import write_curves, write_permutations
 from utils.judge.given_seconds import record_given_seconds
 from utils.judge.references import (
     code_of,
@@ -19,8 +18,9 @@ from utils.judge.references import (
     write_oracle,
     write_random,
 )
-from utils.judge.relabelled import write_relabelled
-from utils.judge.scoring import evaluate_source, finish, random_rows
+from utils.judge.scores import comparison, metrics, nulls
+from utils.judge.scores.comparison import NEURON, WEIGHT
+from utils.judge.scores.rows import evaluate_source, finish, random_rows
 from utils.judge.sources import (
     RANDOM,
     STEP,
@@ -33,6 +33,7 @@ from utils.judge.sources import (
     usable_user_sources,
 )
 from utils.judge.truths import TruthOfFold, find_truths, require_truths
+from utils.judge.verdict.fold import write_relabelled
 from utils.model.inputs import Inputs, open_inputs
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch

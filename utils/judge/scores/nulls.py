@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import digamma
 
-from utils.judge import metrics
+from utils.judge.scores import metrics
 
 
 def random_at_k(truth: metrics.Truth, k: int, discount: np.ndarray) -> dict[str, float]:

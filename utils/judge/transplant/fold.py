@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from utils import ranking
+from utils import pieces, ranking
 from utils.data.settings import ALL, COLUMNS, SETTINGS_STEP, read_test_failures
 from utils.errors import UserError
-from utils.judge import transplant
-from utils.judge.comparison import LIFTED, NEURON, ORACLE, WEIGHT
+from utils.judge.scores.comparison import LIFTED, NEURON, ORACLE, WEIGHT
+from utils.judge.scores.fold import find_sources
 from utils.judge.sources import ORACLE as ORACLE_FILE
 from utils.judge.sources import STEP as JUDGED_STEP
 from utils.judge.sources import TRUTH_STEP, Source, read_file, read_order, require_all
-from utils.judge.tables import find_sources
+from utils.judge.transplant.walk import walk as transplant
 from utils.model import checkpoints, states, tail
 from utils.model.inputs import M1, M2_FFN, Inputs, open_inputs
-from utils.run import pieces, storage
+from utils.run import storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
 from utils.truth import CHANGE, REPAIR
-from utils.truth.credits import TEST, state_inputs
+from utils.truth.credit_of_fold import TEST, state_inputs
 
 STEP = 8
 # K in percent of the weights under `all`; elsewhere 1% and the budget.

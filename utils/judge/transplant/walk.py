@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from utils import ranking
 from utils.model.states import States
 from utils.model.tail import Tail
-from utils.run.pieces import by_rows
+from utils.pieces import by_rows
 
 # Where more of the neurons change, making all of them anew is less work than taking the
 # old ones out and the new ones in: three products of a column against two.

@@ -8,11 +8,17 @@ from scipy import sparse
 from tqdm import tqdm
 
 from utils import ranking
-from utils.judge import permutation, relabelling, specificity
-from utils.judge.details import shown_level
-from utils.judge.relabelling import Positives, membership, overlap_matrix, positive_rows, relabel
+from utils.judge.details.curves import permutation, shown_level
 from utils.judge.sources import Source, read_file
 from utils.judge.truths import TruthOfFold
+from utils.judge.verdict import relabelling, specificity
+from utils.judge.verdict.relabelling import (
+    Positives,
+    membership,
+    overlap_matrix,
+    positive_rows,
+    relabel,
+)
 from utils.model.inputs import Inputs
 from utils.run.cli import Job
 from utils.truth import REPAIR, positives

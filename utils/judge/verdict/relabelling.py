@@ -15,8 +15,8 @@ import numpy as np
 from scipy import sparse
 
 from utils import ranking
-from utils.judge.comparison import NEURON
-from utils.judge.permutation import neuron_rows, null_moments, relabelled_overlaps
+from utils.judge.details.permutation import neuron_rows, null_moments, relabelled_overlaps
+from utils.judge.scores.comparison import NEURON
 
 COLUMNS = ["ds", "fold", "level", "method", "n_settings", "k", "lift", "null_mean", "null_sd"]
 

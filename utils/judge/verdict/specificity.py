@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import pandas as pd
 from scipy import sparse
 
-from utils.judge.relabelling import Positives
+from utils.judge.verdict.relabelling import Positives
 
 COLUMNS = ["ds", "fold", "level", "method", "setting", "truth_setting"]
 
