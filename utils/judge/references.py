@@ -13,8 +13,8 @@ import numpy as np
 from utils import ranking
 from utils.data.settings import ALL, SETTINGS_STEP, read_test_failures
 from utils.errors import UserError
-from utils.judge import comparison, metrics
-from utils.judge.comparison import (
+from utils.judge.scores import comparison, metrics
+from utils.judge.scores.comparison import (
     CEILING,
     CONTROL,
     NEURON,
@@ -22,7 +22,7 @@ from utils.judge.comparison import (
     WEIGHT,
     FoldTruth,
 )
-from utils.judge.comparison import ORACLE as NEURON_ORACLE
+from utils.judge.scores.comparison import ORACLE as NEURON_ORACLE
 from utils.judge.sources import ORACLE, RANDOM, STEP, TRUTH_STEP, Source
 from utils.judge.truths import TruthOfFold
 from utils.model import gradients, optimizer_state
@@ -31,9 +31,9 @@ from utils.model.states import cache_inputs, load_states, load_tail
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
 from utils.truth import CHANGE, REPAIR, positives
-from utils.truth.credits import TEST
+from utils.truth.credit import other_gradient
+from utils.truth.credit_of_fold import TEST
 from utils.truth.pooled import mean_change
-from utils.truth.repair import other_gradient
 
 
 def write_random(job: Job, inputs: Inputs) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.errors import UserError
-from utils.run import hashing
+from utils.run import code, hashing
 
 if TYPE_CHECKING:
     import torch
@@ -328,7 +328,7 @@ def hash_ffn(checkpoint: Path, hashes: hashing.HashCache) -> str:
         return hashing.hash_bytes(w_bef.tobytes(), w_aft.tobytes())
 
     # Another way of reading them would find another FFN in the same files.
-    kind = f"ffn read by {hashing.hash_source(Path(__file__))[:16]}"
+    kind = f"ffn read by {code.digest_of(code.Source(hashes).closure(__name__))[:16]}"
     files = [*weight_files(checkpoint), checkpoint / "config.json"]
     return hashes.get_together([file for file in files if file.exists()], kind, compute)
 

@@ -19,6 +19,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers import ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
+from utils import pieces
 from utils.constants import PROFILES
 from utils.data import depth, folds, images, processors
 from utils.errors import CannotWrite, UserError
@@ -26,10 +27,10 @@ from utils.model import agreement, checkpoints, states, tail
 from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs
 from utils.model.states import CACHE_STEP, CACHES, States
 from utils.model.tail import Tail
-from utils.run import pieces, storage
+from utils.pieces import by_rows, cores, cpu_threads
+from utils.run import storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
-from utils.run.pieces import by_rows, cores, cpu_threads
 from utils.run.stopwatch import Stopwatch, in_words
 from utils.run.task import Task
 
@@ -252,7 +253,7 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
     if note := folds.taken_instead(columns, PROFILES[job.paths.ds]):
         job.log.info("takes %s", note)
     inputs.ledger.device = str(device)
-    # Threads take whole pieces (utils.run.pieces).
+    # Threads take whole pieces (utils.pieces).
     with task, cpu_threads(1), logging_redirect_tqdm([job.log]):
         watch = Stopwatch()
         found = run_model(model, loader, device, job.constants["INFERENCE_PRECISION"], job.log)

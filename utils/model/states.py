@@ -10,9 +10,9 @@ import torch
 from utils.errors import UserError
 from utils.model import checkpoints
 from utils.model.tail import Tail, blocks, make_tail
+from utils.pieces import by_rows
 from utils.run import storage
 from utils.run.paths import FoldPaths
-from utils.run.pieces import by_rows
 
 # name of the cache -> (dtype, shape after S) with d, m, C as letters
 CACHES = {
@@ -23,7 +23,7 @@ CACHES = {
     "labels": (np.int64, ()),
 }
 CACHE_STEP = 3
-# Samples that are read and worked on at a time: enough pieces (utils.run.pieces) for many
+# Samples that are read and worked on at a time: enough pieces (utils.pieces) for many
 # cores, and a block of activations (48 MiB for ViT-Base) does not count beside the caches.
 BLOCK = 4096
 

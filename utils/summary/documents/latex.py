@@ -5,7 +5,7 @@ import unicodedata
 
 import pandas as pd
 
-from utils.judge.comparison import LIFTED, NEURON
+from utils.judge.scores.comparison import LIFTED, NEURON
 from utils.summary import levels
 from utils.summary.folds.tables import FoldTables, seconds_of
 from utils.summary.scores import comparisons as across_folds

@@ -7,8 +7,8 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from utils.data.settings import ALL
-from utils.judge.comparison import LIFTED, REFERENCES, WEIGHT
-from utils.judge.transplants import CREDIT, ELSEWHERE, RANDOM
+from utils.judge.scores.comparison import LIFTED, REFERENCES, WEIGHT
+from utils.judge.transplant.fold import CREDIT, ELSEWHERE, RANDOM
 from utils.summary.folds.tables import shown
 from utils.summary.scores.comparisons import spread
 from utils.truth import CHANGE
