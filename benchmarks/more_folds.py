@@ -22,7 +22,7 @@ from scipy.stats import kendalltau
 from utils import constants
 from utils.judge.scores.comparison import LIFTED, WEIGHT
 from utils.summary.scores.overview import SIGNIFICANT
-from utils.summary.statistics import t_tests as statistics
+from utils.summary.statistics import pairs
 
 KEYS = ["level", "method"]
 
@@ -44,7 +44,7 @@ def lifts(folder: Path, truth: str, metric: str) -> pd.DataFrame:
 def pairs_apart(rows: pd.DataFrame, n_folds: int) -> int:
     """How many pairs of methods the corrected test tells apart."""
     values = rows.filter(regex=r"^fold\d+$").T
-    p = statistics.pairwise_holm(values, n_folds).to_numpy()
+    p = pairs.pairwise_holm(values, n_folds).to_numpy()
     return int((p <= SIGNIFICANT).sum()) // 2
 
 

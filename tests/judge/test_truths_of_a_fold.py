@@ -12,7 +12,7 @@ import pytest
 from utils import ranking
 from utils.judge.scores.comparison import LIFTED, NEURON, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
-from utils.summary.folds import tables as fold_tables
+from utils.summary.folds import read_tables
 from utils.summary.scores import overview
 
 CHANCE, SAMPLED = "random (expected)", "random (sampled)"
@@ -160,7 +160,7 @@ def test_random_stands_under_every_setting_of_repair(job):
             row = one(table, setting=setting, level=level, method=CHANCE)
             assert row["n_items"] == n_items and row["lift@5%"] == pytest.approx(1)
             assert len(table[(table["setting"] == setting) & (table["method"] == SAMPLED)])
-    tables = fold_tables.load([job.paths], "repair")
+    tables = read_tables.load([job.paths], "repair")
     kept = tables.scores[tables.scores["method"] == CHANCE]
     assert set(kept["setting"]) == set(given.SETTINGS)
     # and so every AP is divided by that of its own setting's truth
@@ -457,7 +457,7 @@ def test_several_budgets_by_every_truth(patched, tmp_path):
             first = top(score(job, "all", "weight_A"), 8 * n * n)
             row = mine[mine["n"] == n].iloc[0]
             assert row["precision@n"] == pytest.approx(len(first & positive) / (8 * n * n))
-        tables = fold_tables.load([job.paths], truth)
+        tables = read_tables.load([job.paths], truth)
         assert {"precision@n=1", "precision@n=2"} <= set(tables.scores)
 
 

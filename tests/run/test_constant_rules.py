@@ -16,7 +16,7 @@ from utils.errors import UserError
 from utils.judge.scores import comparison
 from utils.run import constant_rules, profile_rules
 from utils.summary.folds import tables as fold_tables
-from utils.summary.scores import comparisons as across_folds
+from utils.summary.scores.means import LOWER_IS_BETTER
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = {"source": "flowers", "base_model": "vit", "batch_size": 4, "learning_rate": 0.1}
@@ -123,7 +123,7 @@ def test_every_constant_and_every_field_has_a_rule():
 
 def test_the_metrics_are_those_that_step_7_computes():
     assert constant_rules.METRICS_AT_K == comparison.AT_K
-    assert constant_rules.LESS_IS_BETTER == across_folds.LOWER_IS_BETTER
+    assert constant_rules.LESS_IS_BETTER == LOWER_IS_BETTER
     assert {*constant_rules.WHOLE_METRICS, *constant_rules.LESS_IS_BETTER} == {
         *comparison.WHOLE,
         fold_tables.AP_RATIO,

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from utils.run import pictures
-from utils.summary.documents import latex
+from utils.summary.documents import latex, latex_text
 from utils.summary.figures import shared
+from utils.summary.folds import read_tables
 from utils.summary.scores import notes, views
-from utils.summary.statistics import t_tests as statistics
+from utils.summary.scores.write import read_verdicts
+from utils.summary.statistics import limits
 
 NASTY = r"[50%_of] #x & $y$ {z} ~^ \n <a|b> \"q\" *-- ?` 'café' Ångström ð«»ÿ ネコ 深層 نص"
 
@@ -23,9 +25,10 @@ def made(tmp_path_factory):
         given.without_own_methods(patch)
         patch.setenv("TQDM_DISABLE", "1")
         jobs = given.make_folds(tmp_path_factory.mktemp("folds"), range(3))
-    view = views.make_view([job.paths for job in jobs], "change", jobs[0].constants)
+    folds = [job.paths for job in jobs]
+    view = views.make_view(read_tables.load(folds), jobs[0].constants)
     ends = views.reference_lifts([view], "lift@5%")
-    verdicts = views.verdict_of(view, ends).replace({"method": {"P": NASTY}})
+    verdicts = read_verdicts({"change": folds}, ends).replace({"method": {"P": NASTY}})
     summary, compared = (
         table.replace({"method": {"P": NASTY}}) for table in (view.summary, view.compared)
     )
@@ -58,15 +61,15 @@ def part_of(text: str, label: str) -> list[list[str]]:
     ],
 )
 def test_text_is_escaped(text, expected):
-    assert latex.escape(text) == expected
+    assert latex_text.escape(text) == expected
 
 
 def test_numbers():
-    assert latex.number(-1.234) == "$-1.23$"
-    assert latex.number(np.nan) == "--"
-    assert latex.p_value(0.00001) == "$<$0.0001" and latex.p_value(0.03) == "0.0300"
-    assert latex.interval(-1, 2) == "[$-1.00$, 2.00]"
-    assert latex.interval(np.nan, 2) == "--"
+    assert latex_text.number(-1.234) == "$-1.23$"
+    assert latex_text.number(np.nan) == "--"
+    assert latex_text.p_value(0.00001) == "$<$0.0001" and latex_text.p_value(0.03) == "0.0300"
+    assert latex_text.interval(-1, 2) == "[$-1.00$, 2.00]"
+    assert latex_text.interval(np.nan, 2) == "--"
 
 
 def test_the_tables_hold_the_values(made):
@@ -81,16 +84,16 @@ def test_the_tables_hold_the_values(made):
     ].iloc[0]
     against_b = part_of(text, "tab:change-weights-against-B")
     (cells,) = (row for row in against_b if row[0] == "A")
-    assert cells[1:4] == [latex.number(found[f"fold{k}"]) for k in range(3)]
-    assert cells[4] == "3 of 3" and latex.p_value(found["holm_p"]) in cells
+    assert cells[1:4] == [latex_text.number(found[f"fold{k}"]) for k in range(3)]
+    assert cells[4] == "3 of 3" and latex_text.p_value(found["holm_p"]) in cells
     rows = part_of(text, "tab:verdict")[1:]
     assert len(rows) == len(verdicts) == 5
     one = verdicts.set_index("method").loc["A"]
     (cells,) = (row for row in rows if row[1] == "A")
     assert cells[:3] == ["change", "A", "3"]
-    assert cells[3:7] == [latex.number(one[c]) for c in ("lift", "null_mean", "null_sd", "z")]
-    assert cells[7:9] == [latex.p_value(one["p"]), latex.p_value(one["p_adjusted"])]
-    assert cells[9] == "--" and cells[10] == latex.number(one["share_of_neuron_oracle"])
+    assert cells[3:7] == [latex_text.number(one[c]) for c in ("lift", "null_mean", "null_sd", "z")]
+    assert cells[7:9] == [latex_text.p_value(one["p"]), latex_text.p_value(one["p_adjusted"])]
+    assert cells[9] == "--" and cells[10] == latex_text.number(one["share_of_neuron_oracle"])
 
 
 def test_headers_are_words_and_each_table_explains_itself(made):
@@ -126,15 +129,15 @@ def test_figures_compile_where_the_pictures_lie(tmp_path):
 
 def test_words_stand_beside_the_table_instead_of_stars(made):
     _, _, _, text = made
-    assert latex.escape(statistics.signed_rank_note(3)) in text.partition("-against-")[0]
+    assert latex_text.escape(limits.signed_rank_note(3)) in text.partition("-against-")[0]
     assert "$^{*}$" in text  # marks lifted methods only
     assert "***" not in text
     assert "unbounded" in text  # the method that only two folds have
 
 
 def test_long_tables_are_cut():
-    rows = [[f"row{i}", "1"] for i in range(latex.ROWS_PER_TABLE + 5)]
-    text = latex.tabular("lr", ["method", "x"], rows, "caption", "tab:x")
+    rows = [[f"row{i}", "1"] for i in range(latex_text.ROWS_PER_TABLE + 5)]
+    text = latex_text.tabular("lr", ["method", "x"], rows, "caption", "tab:x")
     assert text.count(r"\begin{table}") == 2 and "(continued)" in text
     assert [line.split(" ")[0] for line in text.splitlines() if line.startswith("row")] == [
         row[0] for row in rows
@@ -142,9 +145,9 @@ def test_long_tables_are_cut():
 
 
 def test_a_cjk_package_is_asked_for_only_where_a_name_needs_it():
-    plain = latex.compilable(latex.escape("café – *ig*"))
+    plain = latex_text.compilable(latex_text.escape("café – *ig*"))
     assert plain.isascii() and "CJK" not in plain
-    text = latex.compilable(latex.escape("猫"))
+    text = latex_text.compilable(latex_text.escape("猫"))
     assert r"\IfFileExists{CJKutf8.sty}" in text and r"\cjk{ja}{猫}{U+732B}" in text
 
 
@@ -152,7 +155,7 @@ def test_every_letter_of_latin_1_is_written_in_ascii():
     letters = [chr(i) for i in range(0xA0, 0x100) if chr(i).isalpha() and chr(i) not in "ªº"]
     assert len(letters) > 60
     for letter in letters:
-        written = latex.escape(letter)
+        written = latex_text.escape(letter)
         assert written.isascii() and not written.startswith("U+"), letter
 
 
@@ -160,9 +163,9 @@ def test_every_letter_of_latin_1_is_written_in_ascii():
 def test_nasty_names_compile(tmp_path):
     latin = "".join(chr(i) for i in range(0xA0, 0x180))
     names = [NASTY, latin, "[1]", "*x", "--", "猫"]
-    rows = [[latex.escape(name), "1"] for name in names]
-    table = latex.tabular("lr", ["method", "x"], rows, latex.escape(NASTY), "tab:x")
-    compile_alone(latex.compilable(table), tmp_path)
+    rows = [[latex_text.escape(name), "1"] for name in names]
+    table = latex_text.tabular("lr", ["method", "x"], rows, latex_text.escape(NASTY), "tab:x")
+    compile_alone(latex_text.compilable(table), tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")

@@ -10,6 +10,7 @@ from utils.judge.transplant import walk as transplant
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.summary.effects import recovery
 from utils.summary.effects import write as effect_files
+from utils.summary.figures import effects as effect_figures
 from utils.summary.figures import styles
 
 CONSTANTS = {"N_FOLDS": 5, "TRUTHS": ["change", "repair"], "COMPARED_METRICS": ["lift@1%"]}
@@ -156,8 +157,9 @@ def test_every_figure_of_a_whole_set(tmp_path):
     places = recovery.verdicts_table(lifts, moved, faults)
     look = styles.assign([METHODS])
     found = recovery.planted_table(faults, 5)
-    drawn = list(effect_files.every_figure(moved, blocks, both, found, places, look))
-    assert [one.title for one in drawn[::2]] == list(effect_files.CAPTIONS)
+    tables = effect_figures.EffectTables(moved, blocks, both, found, places)
+    drawn = list(effect_figures.every_figure(tables, look))
+    assert [one.title for one in drawn[::2]] == list(effect_figures.CAPTIONS)
     assert [one.width for one in drawn] == ["1col", "2col"] * 6
     for one in drawn:
         one.figure.draw_without_rendering()

@@ -15,14 +15,14 @@ from benchmarks import repeats as simulation
 from utils import constants
 from utils.data.repeats import repeats_of
 from utils.summary.figures import catalogue
-from utils.summary.folds import tables as fold_tables
-from utils.summary.scores import comparisons as across_folds
-from utils.summary.scores import notes, summarise
-from utils.summary.statistics import bootstrap
-from utils.summary.statistics import t_tests as statistics
+from utils.summary.folds import read_tables
+from utils.summary.scores import comparisons, notes, summarise
+from utils.summary.scores.comparisons import Design
+from utils.summary.scores.means import summary_table
+from utils.summary.statistics import bootstrap, limits, pairs, t_tests
 from utils.summary.statistics.bootstrap import (
     reflated_residuals,
-    spread,
+    scaled_error,
     variances,
     wild_cluster_interval,
 )
@@ -40,7 +40,7 @@ def member_of(repeats):
 
 def test_two_repeats_of_three_folds_by_hand():
     """1, 2, 3, 4, 5, -3: mean 2, s² 40/5 = 8, factor 1/6 + 1/2, standard error √(16/3)."""
-    found = statistics.nadeau_bengio(np.array([1.0, 2, 3, 4, 5, -3]), 3)
+    found = t_tests.nadeau_bengio(np.array([1.0, 2, 3, 4, 5, -3]), 3)
     assert found.t == pytest.approx(math.sqrt(3) / 2)
     assert found.p == pytest.approx(2 * stats.t.sf(math.sqrt(3) / 2, 5))
     half = 2.5705818 * math.sqrt(16 / 3)  # the 97.5% point of t with 5 degrees of freedom
@@ -56,30 +56,30 @@ def test_the_factor_is_exact_where_any_two_folds_correlate_by_one_in_k(k, folds)
     factor = covariance.sum() / folds**2 / mean_square
     values = np.random.default_rng(folds).normal(0.4, 1, folds)
     t = values.mean() / math.sqrt(factor * values.var(ddof=1))
-    assert statistics.nadeau_bengio(values, k).t == pytest.approx(t)
+    assert t_tests.nadeau_bengio(values, k).t == pytest.approx(t)
 
 
 def test_no_number_of_repeats_takes_the_shared_data_away():
     values = np.tile([0.2, 0.5, 0.1, 0.4, 0.3], 200)
-    found = statistics.nadeau_bengio(values, 5)
+    found = t_tests.nadeau_bengio(values, 5)
     limit = stats.norm.ppf(0.975) * values.std() / 2  # √(1/(5 - 1))
     assert found.high - found.low == pytest.approx(2 * limit, rel=0.01)
-    plain = statistics.paired_t(values)
+    plain = t_tests.paired_t(values)
     assert plain.high - plain.low < 0.1 * (found.high - found.low)
 
 
 def test_methods_are_told_apart_by_the_corrected_test_in_repeats():
     rng = np.random.default_rng(6)
     table = pd.DataFrame(rng.normal([0, 0.5, 0.5], 0.5, (10, 3)), columns=list("xyz"))
-    matrix = statistics.pairwise_holm(table, 5)
+    matrix = pairs.pairwise_holm(table, 5)
     raw = [
-        statistics.nadeau_bengio((table[i] - table[j]).to_numpy(), 5).p
+        t_tests.nadeau_bengio((table[i] - table[j]).to_numpy(), 5).p
         for i, j in (("x", "y"), ("x", "z"), ("y", "z"))
     ]
-    expected = statistics.holm(np.array(raw))
+    expected = t_tests.holm(np.array(raw))
     found = [matrix.loc[i, j] for i, j in (("x", "y"), ("x", "z"), ("y", "z"))]
     assert found == pytest.approx(expected)
-    assert (statistics.pairwise_holm(table).to_numpy() <= matrix.to_numpy() + 1e-12).all()
+    assert (pairs.pairwise_holm(table).to_numpy() <= matrix.to_numpy() + 1e-12).all()
 
 
 # -- the bootstrap -----------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_variances_of_two_levels_by_hand():
     values, member = np.array([1.0, 3, 4, 8]), member_of([0, 0, 1, 1])
     between, inside = variances(values, member)
     assert (between, inside) == pytest.approx((5.5, 5))
-    assert spread(values, member) == pytest.approx(4)  # √16: of whole repeats alone
+    assert scaled_error(values, member) == pytest.approx(4)  # √16: of whole repeats alone
     outer, inner = reflated_residuals(values, member)
     assert outer.tolist() == pytest.approx([-math.sqrt(5.5), math.sqrt(5.5)])
     assert inner.tolist() == pytest.approx(np.sqrt(2) * np.array([-1, 1, -2, 2]))
@@ -99,7 +99,7 @@ def test_variances_of_two_levels_by_hand():
 def test_repeats_that_agree_leave_the_folds_alone():
     values, member = np.array([1.0, 3, 1, 3]), member_of([0, 0, 1, 1])
     assert variances(values, member)[0] == 0
-    assert spread(values, member) == pytest.approx(math.sqrt(2))
+    assert scaled_error(values, member) == pytest.approx(math.sqrt(2))
     assert reflated_residuals(values, member)[0].tolist() == [0, 0]
 
 
@@ -207,14 +207,14 @@ def jobs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(jobs):
-    return fold_tables.load([job.paths for job in jobs])
+    return read_tables.load([job.paths for job in jobs])
 
 
 def test_the_tables_count_folds_by_repeat(tables):
-    summary = across_folds.summary_table(tables, ["lift@5%"], 2)
+    summary = summary_table(tables, ["lift@5%"], 2)
     found = summary[(summary["metric"] == "lift@5%") & (summary["method"] == "A")].iloc[0]
     values = found[["fold0", "fold1", "fold2", "fold3"]].to_numpy(float)
-    expected = statistics.nadeau_bengio(values, 2)
+    expected = t_tests.nadeau_bengio(values, 2)
     assert (found["corrected_low"], found["corrected_high"]) == (expected.low, expected.high)
     # 1/4 + 1/(2 - 1) in place of 1/4
     stretch = (found["corrected_high"] - found["mean"]) / (found["high"] - found["mean"])
@@ -222,10 +222,10 @@ def test_the_tables_count_folds_by_repeat(tables):
 
 
 def test_comparisons_know_the_repeats(tables):
-    table = across_folds.comparison_table(tables, ("B",), ["lift@5%"], 2, 99, 777)
+    table = comparisons.comparison_table(tables, ("B",), ["lift@5%"], Design(2, 99, 777))
     found = table[table["method"] == "A"].iloc[0]
     values = found[["fold0", "fold1", "fold2", "fold3"]].to_numpy(float)
-    assert found["corrected_p"] == pytest.approx(statistics.nadeau_bengio(values, 2).p)
+    assert found["corrected_p"] == pytest.approx(t_tests.nadeau_bengio(values, 2).p)
     wild = wild_cluster_interval(values[:, None], 0.95, 99, 777, repeats_of(range(4), 2))
     assert (found["wild_low"], found["wild_high"]) == pytest.approx(wild)
     assert (found["wild_low"], found["wild_high"]) != pytest.approx(
@@ -234,13 +234,13 @@ def test_comparisons_know_the_repeats(tables):
     assert np.isnan(found["signed_rank_smallest_p"])
     # P is in the first repeat alone.
     alone = table[table["method"] == "P"].iloc[0]
-    assert alone["signed_rank_smallest_p"] == statistics.signed_rank_floor(2)
+    assert alone["signed_rank_smallest_p"] == limits.signed_rank_floor(2)
 
 
 def test_the_notes_say_what_the_folds_are(tables):
     said = " ".join(notes.of(tables, ["lift@5%"], 2))
     assert "4 folds (0, 1, 2, 3): 2 repeats of 2 folds. The unit is the fold" in said
-    assert statistics.NO_SIGNED_RANK in said and "smallest p that an exact" not in said
+    assert limits.NO_SIGNED_RANK in said and "smallest p that an exact" not in said
     assert notes.WHICH_INTERVAL_OF_REPEATS in said and notes.WHICH_INTERVAL not in said
     assert "of the cross-validation" not in said
     short = " ".join(notes.of(tables, ["lift@5%"], 3))
@@ -253,7 +253,7 @@ def test_the_summary_of_repeats(jobs):
     root = jobs[0].paths.root / "exp-fl-5" / "digits_summary"
     assert "2 repeats of 2 folds" in (root / "notes.txt").read_text()
     latex = (root / "tables.tex").read_text()
-    assert statistics.NO_SIGNED_RANK in latex and "smallest p that an exact" not in latex
+    assert limits.NO_SIGNED_RANK in latex and "smallest p that an exact" not in latex
     recipe = json.loads((root / "provenance.json").read_text())["tasks"]["7/summary"]["recipe"]
     assert recipe["constants"]["N_FOLDS"] == 2 and "REPEATS" not in recipe["constants"]
 
@@ -269,4 +269,4 @@ def test_the_diagram_and_its_caption_say_which_test():
     words = {"metric": "a", "percent": 1, "gain": "b"}
     for name in catalogue.CAPTIONS:
         assert not re.search(r"[{}]", catalogue.caption(name, True, **words))
-    assert (statistics.pairwise_holm(table, 5) > statistics.pairwise_holm(table)).any(axis=None)
+    assert (pairs.pairwise_holm(table, 5) > pairs.pairwise_holm(table)).any(axis=None)

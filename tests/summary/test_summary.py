@@ -17,11 +17,12 @@ from utils.judge.scores import comparison, metrics
 from utils.judge.scores.comparison import LIFTED, WEIGHT
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.summary.figures import catalogue
-from utils.summary.folds import records as fold_records
+from utils.summary.folds import read_records, read_tables, records
 from utils.summary.folds import tables as fold_tables
-from utils.summary.scores import comparisons as across_folds
-from utils.summary.scores import notes, summarise
-from utils.summary.scores.comparisons import Pair
+from utils.summary.scores import comparisons, notes, summarise, write
+from utils.summary.scores.comparisons import Contrast, Design, WrongConstant
+from utils.summary.scores.means import summary_table
+from utils.summary.scores.times import times_table
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANCE = comparison.RANDOM_EXPECTED
@@ -49,18 +50,18 @@ def jobs(patched, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(jobs):
-    return fold_tables.load([job.paths for job in jobs])
+    return read_tables.load([job.paths for job in jobs])
 
 
 @pytest.fixture(scope="module")
 def summarised(tables):
-    return across_folds.summary_table(tables, ["lift@5%"], 5)
+    return summary_table(tables, ["lift@5%"], 5)
 
 
 @pytest.fixture(scope="module")
 def compared(tables):
-    return across_folds.comparison_table(
-        tables, ("random", "B"), ("lift@5%", "ap/random"), 5, 99, 777
+    return comparisons.comparison_table(
+        tables, ("random", "B"), ("lift@5%", "ap/random"), Design(5, 99, 777)
     )
 
 
@@ -205,21 +206,21 @@ def test_a_method_without_setting_meets_the_mean_over_settings():
                         ("mine", "all", 5.0)]
     ]  # fmt: skip
     scores = pd.DataFrame(rows)
-    values = across_folds.grids(scores, "x")
+    values = comparisons.grids(scores, "x")
     bl = (WEIGHT, "bl")
-    free = across_folds.paired_grids(values, Pair((WEIGHT, "magnitude"), bl, "bl"))
-    assert free[0].to_numpy().tolist() == [[5, 5]] and free[2] == 2
-    partial = across_folds.paired_grids(values, Pair((WEIGHT, "mine"), bl, "bl"))
-    assert partial[1].to_numpy().tolist() == [[1]] and partial[2] == 1
+    free = comparisons.paired_grids(values, Contrast((WEIGHT, "magnitude"), bl, "bl"))
+    assert free.method.to_numpy().tolist() == [[5, 5]] and free.n_settings == 2
+    partial = comparisons.paired_grids(values, Contrast((WEIGHT, "mine"), bl, "bl"))
+    assert partial.reference.to_numpy().tolist() == [[1]] and partial.n_settings == 1
     # A fold where one side lacks a setting: the other side's value there does not enter.
     holes = {
         (WEIGHT, "a"): pd.DataFrame([[1.0, 9.0], [2.0, 3.0]], columns=["all", "t"]),
         (WEIGHT, "b"): pd.DataFrame([[4.0, np.nan], [5.0, 6.0]], columns=["all", "t"]),
     }
-    one, other, _ = across_folds.paired_grids(holes, Pair((WEIGHT, "a"), (WEIGHT, "b"), "b"))
-    swapped = across_folds.paired_grids(holes, Pair((WEIGHT, "b"), (WEIGHT, "a"), "a"))
-    assert np.isnan(one.iloc[0, 1]) and np.isnan(swapped[1].iloc[0, 1])
-    assert one.notna().equals(other.notna())
+    one = comparisons.paired_grids(holes, Contrast((WEIGHT, "a"), (WEIGHT, "b"), "b"))
+    swapped = comparisons.paired_grids(holes, Contrast((WEIGHT, "b"), (WEIGHT, "a"), "a"))
+    assert np.isnan(one.method.iloc[0, 1]) and np.isnan(swapped.reference.iloc[0, 1])
+    assert one.method.notna().equals(one.reference.notna())
 
 
 def test_budgets_have_rows_and_columns_of_their_own():
@@ -259,10 +260,10 @@ def test_several_budgets_are_compared_at_equal_k(tmp_path):
     jobs = [given.evaluate(tmp_path, 0, args, COMPARED_METRICS=metrics)]
     scores = pd.read_csv(jobs[0].paths.judged("scores"))
     assert scores.loc[scores["n"].isna(), "precision@n"].isna().all()
-    tables = fold_tables.load([job.paths for job in jobs])
+    tables = read_tables.load([job.paths for job in jobs])
     spread = fold_tables.spread_budgets(metrics, tables.scores.columns)
     assert spread == ["lift@5%", "precision@n=2", "precision@n=4"]
-    compared = across_folds.comparison_table(tables, ["random", "B"], spread, 5, 49, 1)
+    compared = comparisons.comparison_table(tables, ["random", "B"], spread, Design(5, 49, 1))
     truth = np.load(jobs[0].paths.abs_diff)
     first = set(np.argsort(-truth, kind="stable")[: given.N // 20])
     for n in (2, 4):
@@ -348,10 +349,10 @@ def test_times_add_up_settings_and_average_folds():
         {"ds": "x", "fold": [0, 0, 1, 1], "setting": ["all", "b"] * 2, "method": "weight/bl",
          "n": np.nan, "elapsed_s": [1.0, 2.0, 3.0, 4.0], "device": "cpu", "step": 5}
     )  # fmt: skip
-    found = across_folds.times_table(times, [0, 1]).iloc[0]
+    found = times_table(times, [0, 1]).iloc[0]
     assert (found["mean_s"], found["fold0"], found["fold1"]) == (5.0, 3.0, 7.0)
     assert found["n_timed"] == 2
-    seconds = fold_tables.seconds_per_fold(across_folds.times_table(times, [0, 1]))
+    seconds = fold_tables.seconds_per_fold(times_table(times, [0, 1]))
     assert seconds == {("weight", "bl"): 5.0}
     assert fold_tables.seconds_of(WEIGHT, "bl (n=4)", seconds) == 5.0
 
@@ -417,7 +418,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def record(fold, **constants):
-    return fold_records.FoldRecord(f"x_fold{fold}", fold, constants, "")
+    return records.FoldRecord(f"x_fold{fold}", fold, constants, "")
 
 
 def test_everything_behind_the_scores_counts():
@@ -428,14 +429,14 @@ def test_everything_behind_the_scores_counts():
         for key, (inputs, output) in made.items()
     }
     tasks["7/scores"]["recipe"]["inputs"]["c"] = ""
-    assert fold_records.tasks_behind(tasks, ["7/scores"]) == {"1/a", "2/b", "2/c", "7/scores"}
+    assert records.tasks_behind(tasks, ["7/scores"]) == {"1/a", "2/b", "2/c", "7/scores"}
 
 
 def test_folds_of_different_constants_are_refused():
     same = [record(0, SEED=1, K=[1]), record(1, SEED=1, K=[1])]
-    fold_records.refuse_mixed(same)
+    read_records.refuse_mixed(same)
     with pytest.raises(UserError, match=r"SEED is 1 in fold 0, 1 and 2 in fold 4.*--mix-constants"):
-        fold_records.refuse_mixed([*same, record(4, SEED=2, K=[1])])
+        read_records.refuse_mixed([*same, record(4, SEED=2, K=[1])])
 
 
 def test_constants_are_read_from_the_provenance(patched, tmp_path):
@@ -445,19 +446,25 @@ def test_constants_are_read_from_the_provenance(patched, tmp_path):
     jobs = [given.job_of(tmp_path, fold) for fold in (0, 1)]
     with pytest.raises(UserError, match="POSITIVE_PERCENT is 5 in fold 0 and 10 in fold 1"):
         summarise.summarise(jobs, False)
-    first = fold_records.read_record(jobs[0].paths, ["change"])
+    first = read_records.read_record(jobs[0].paths, ["change"])
     np.save(jobs[0].paths.setting("all") / "weight_A_score.npy", np.ones(given.N, np.float32))
     given.evaluate(tmp_path, 0)
-    assert fold_records.read_record(jobs[0].paths, ["change"]).digest != first.digest
+    assert read_records.read_record(jobs[0].paths, ["change"]).digest != first.digest
 
 
 def test_unknown_names_in_the_constants_are_refused(tables):
-    with pytest.raises(UserError, match=r"REFERENCES names 'C', which is no method.*A, B"):
-        across_folds.comparison_table(tables, ["C"], ["ap"], 5, 9, 1)
-    with pytest.raises(UserError, match="COMPARED_METRICS names 'lift@7%'"):
-        across_folds.comparison_table(tables, ["B"], ["lift@7%"], 5, 9, 1)
-    with pytest.raises(UserError, match="COMPARED_METRICS names 'exam', of which less is better"):
-        across_folds.comparison_table(tables, ["B"], ["exam"], 5, 9, 1)
+    with pytest.raises(WrongConstant, match=r"REFERENCES names 'C', which is no method.*A, B"):
+        comparisons.comparison_table(tables, ["C"], ["ap"], Design(5, 9, 1))
+    with pytest.raises(WrongConstant, match="COMPARED_METRICS names 'lift@7%'"):
+        comparisons.comparison_table(tables, ["B"], ["lift@7%"], Design(5, 9, 1))
+    with pytest.raises(WrongConstant, match="names 'exam', of which less is better"):
+        comparisons.comparison_table(tables, ["B"], ["exam"], Design(5, 9, 1))
+
+
+def test_unknown_names_in_the_constants_are_the_user_s_mistake(jobs):
+    folds, wrong = [job.paths for job in jobs], jobs[0].constants | {"REFERENCES": ("C",)}
+    with pytest.raises(UserError, match="REFERENCES names 'C'"):
+        write.write("nothing is written", folds[0], folds, wrong, [])
 
 
 @pytest.mark.parametrize(
@@ -474,7 +481,7 @@ def test_a_broken_time_table_names_the_step(tmp_path, content, said):
     paths.results.mkdir(parents=True)
     paths.times(5).write_bytes(content)
     with pytest.raises(UserError, match=rf"exp-fl-5-5_time.csv .*{said}.*run exp-fl-5-5.py again"):
-        fold_tables.read_times(paths)
+        read_tables.read_times(paths)
 
 
 def test_a_lost_table_names_the_step(jobs, patched, tmp_path):
@@ -527,7 +534,7 @@ def test_the_example_in_the_readme_works_as_written(patched, tmp_path, monkeypat
     assert len(mine) == len(given.SETTINGS)
     level, name = comparison.user_method(Path(mine[0]))
     jobs = [given.evaluate(tmp_path, fold) for fold in (0, 1)]
-    tables = fold_tables.load([job.paths for job in jobs])
+    tables = read_tables.load([job.paths for job in jobs])
     found = tables.scores[tables.scores["method"] == name]
     assert len(found) == 2 * len(given.SETTINGS) * (2 if level == "neuron" else 1)
     assert name in set(tables.permutation["method"]) and name in set(tables.curves["method"])

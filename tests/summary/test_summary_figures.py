@@ -23,9 +23,11 @@ from utils.summary.figures import (
     styles,
     time,
 )
-from utils.summary.folds import tables as fold_tables
-from utils.summary.scores import comparisons as across_folds
-from utils.summary.statistics import t_tests as statistics
+from utils.summary.figures.save import save_figures
+from utils.summary.folds import read_tables
+from utils.summary.scores.means import summary_table
+from utils.summary.scores.views import View
+from utils.summary.statistics import pairs
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,8 @@ def made(tmp_path_factory):
         given.without_own_methods(patch)
         patch.setenv("TQDM_DISABLE", "1")
         jobs = given.make_folds(tmp_path_factory.mktemp("folds"), range(3))
-    tables = fold_tables.load([job.paths for job in jobs])
-    summary = across_folds.summary_table(tables, ["lift@5%"], 3)
+    tables = read_tables.load([job.paths for job in jobs])
+    summary = summary_table(tables, ["lift@5%"], 3)
     return tables, summary
 
 
@@ -80,7 +82,7 @@ def test_long_names_are_cut_in_their_middle():
 @pytest.mark.parametrize("width", shared.WIDTHS)
 def test_metrics_at_k_draws_the_fold_means(made, ranked, look, width):
     tables, _ = made
-    means = shared.fold_means(tables.scores)
+    means = shared.means_by_fold(tables.scores)
     figure = metrics_at_k.metrics_at_k(means, ranked, look, 5, width)
     grid = figure.axes  # recall is the second metric: of the first level it is
     recall = grid[1] if width == "2col" else grid[2]
@@ -104,7 +106,7 @@ def test_metrics_at_k_draws_the_fold_means(made, ranked, look, width):
 @pytest.mark.parametrize("width", shared.WIDTHS)
 def test_a_metric_has_one_axis_and_the_references_stand_at_every_level(made, ranked, look, width):
     tables, _ = made
-    means = shared.fold_means(tables.scores)
+    means = shared.means_by_fold(tables.scores)
     _, panels = drawn_at_k(means, ranked, look, width)
     oracle = look.of(LIFTED, comparison.ORACLE)
     for row in panels:
@@ -236,8 +238,8 @@ def test_critical_difference_diagram(made, ranked, look, width):
     low, high = axes.get_xlim()
     assert (ticks == np.round(ticks)).all() and low <= ticks.min() and ticks.max() <= high
     assert not any("test" in text for text in texts(figure))  # sentences are for captions.txt
-    p = statistics.pairwise_holm(table)
-    order = statistics.average_ranks(table).sort_values(kind="stable").index
+    p = pairs.pairwise_holm(table)
+    order = pairs.average_ranks(table).sort_values(kind="stable").index
     joined = [line.get_ydata().tolist() for line in bars.lines if line.get_marker() == "."]
     for bar in joined:
         for i in bar:
@@ -271,7 +273,8 @@ def test_bars_do_not_lie_on_each_other():
 
 def drawn_of(tables, summary, seconds):
     look = styles.assign([styles.ranked_by(tables.scores, "lift@5%")])
-    return catalogue.of_truth(tables, summary, seconds, look, "lift@5%", 5)
+    view = View(tables, ["lift@5%"], summary, compared=pd.DataFrame())
+    return catalogue.of_truth(view, look, seconds, 5)
 
 
 def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
@@ -290,7 +293,7 @@ def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
     assert len(names) == 12 == len(set(names))
 
 
-def test_a_figure_is_saved_in_the_formats_that_are_asked_for(tmp_path):
+def test_a_figure_is_saved_in_every_format_with_its_caption(tmp_path):
     saved = {}
 
     class Task:
@@ -302,13 +305,11 @@ def test_a_figure_is_saved_in_the_formats_that_are_asked_for(tmp_path):
         figure.subplots().set_title("a, b")
         return catalogue.Drawn("one", "1col", figure, "caption", "change")
 
-    paths = SummaryPaths(tmp_path, "digits")
-    catalogue.save(Task(), paths, drawn())
+    captions = save_figures(Task(), SummaryPaths(tmp_path, "digits"), [drawn()])
     assert sorted(saved) == [f"change/one_1col.{suffix}" for suffix in ("pdf", "png", "svg")]
-    saved.clear()
-    catalogue.save(Task(), paths, drawn(), ("svg",))
-    (content,) = saved.values()
+    content = saved["change/one_1col.svg"]
     assert content.startswith(b"<?xml") and content == pictures.render(drawn().figure, "svg")
+    assert captions.text == "change/one: caption" and "{change/one_1col.pdf}" in captions.latex
 
 
 def test_nothing_is_printed_outside_the_page(made):

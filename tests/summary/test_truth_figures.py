@@ -52,10 +52,8 @@ def crossed() -> pd.DataFrame:
 
 def test_each_figure_comes_where_it_has_something_to_show(verdict, references, crossed):
     def names(verdict, crossed):
-        return [
-            (name, width)
-            for name, width, _ in catalogue.across_truths(verdict, references, crossed, LOOK, 1)
-        ]
+        across = catalogue.AcrossTruths(verdict, references, crossed)
+        return [(name, width) for name, width, _ in catalogue.across_truths(across, LOOK, 1)]
 
     both = [(name, width) for width in shared.WIDTHS for name in ("truths", "ceiling")]
     each = [(name, width) for width in shared.WIDTHS for name in ("specificity",)]
@@ -71,7 +69,8 @@ def test_each_figure_comes_where_it_has_something_to_show(verdict, references, c
 
 @pytest.mark.parametrize("width", shared.WIDTHS)
 def test_nothing_is_printed_outside_the_page(verdict, references, crossed, width):
-    for name, at, figure in catalogue.across_truths(verdict, references, crossed, LOOK, 1):
+    across = catalogue.AcrossTruths(verdict, references, crossed)
+    for name, at, figure in catalogue.across_truths(across, LOOK, 1):
         if at != width:
             continue
         figure.draw_without_rendering()

@@ -13,7 +13,7 @@ from utils.errors import UserError
 from utils.judge.scores.comparison import LIFTED, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
 from utils.summary.figures import catalogue
-from utils.summary.folds import records as fold_records
+from utils.summary.folds import read_records
 from utils.summary.scores import overview, summarise
 
 TRUTHS = ("change", "pooled", "repair")
@@ -266,14 +266,14 @@ def test_constants_of_every_truth_are_compared(patched, tmp_path):
 def test_the_record_is_of_every_truth(patched, tmp_path, jobs):
     root = shutil.copytree(jobs[0].paths.root, tmp_path / "root")
     job = given.job_of(root, 0, **CONSTANTS)
-    first = fold_records.read_record(job.paths, TRUTHS)
-    alone = fold_records.read_record(job.paths, ["change"])
+    first = read_records.read_record(job.paths, TRUTHS)
+    alone = read_records.read_record(job.paths, ["change"])
     given_credit = root / "given" / job.paths.name / "tgt_top1.npy"
     np.save(given_credit, -np.load(given_credit))
     job.paths.repair_credit("tgt_top1").unlink()
     given.evaluate(root, 0, **CONSTANTS)
-    assert fold_records.read_record(job.paths, TRUTHS).digest != first.digest
-    scores = fold_records.read_record(job.paths, ["change"])
+    assert read_records.read_record(job.paths, TRUTHS).digest != first.digest
+    scores = read_records.read_record(job.paths, ["change"])
     assert scores.constants == alone.constants
 
 

@@ -12,7 +12,13 @@ from utils.judge.verdict.relabelling import (
     positive_rows,
     relabel,
 )
-from utils.summary.scores.verdict import across_folds, adjusted, p_value, share_of, verdict_table
+from utils.summary.scores.verdict import (
+    adjusted,
+    p_value,
+    share_of_best,
+    standing_of,
+    verdict_table,
+)
 
 M, D, K = 15, 3, 18
 N = 2 * M * D
@@ -55,7 +61,7 @@ def families(count, folds=2, draws=99):
             one_fold(rng, noise(rng), clustered_truth(rng), draw_relabellings(M, draws, [i, f]))
             for f in range(folds)
         ]
-        standings = [across_folds([fold[key] for fold in per_fold]) for key in per_fold[0]]
+        standings = [standing_of([fold[key] for fold in per_fold]) for key in per_fold[0]]
         found.append(([p_value(s.z, s.z_null) for s in standings], adjusted(standings)))
     return np.array([p for p, _ in found]), np.array([q for _, q in found])
 
@@ -122,7 +128,7 @@ def test_the_truth_the_truth_reversed_and_noise():
 def test_folds_add_up():
     rng = np.random.default_rng(5)
     folds = [Relabelled(rng.random(), rng.random(), 1 + i, rng.random(9)) for i in range(3)]
-    found = across_folds(folds)
+    found = standing_of(folds)
     mean = np.mean([f.null_mean for f in folds])
     sd = np.sqrt(1 + 4 + 9) / 3
     assert found.n_folds == 3
@@ -138,9 +144,9 @@ def test_p_by_hand():
 def test_adjustment_by_hand_and_a_method_without_spread():
     def standing(z, null):
         fold = Relabelled(z, 0.0, 1.0, np.array(null, dtype=float))
-        return across_folds([fold])
+        return standing_of([fold])
 
-    flat = across_folds([Relabelled(1.0, 1.0, 0.0, np.ones(4))])
+    flat = standing_of([Relabelled(1.0, 1.0, 0.0, np.ones(4))])
     family = [standing(2.5, [1, 2, 0, 0]), standing(1.5, [0, 3, -4, 1]), flat]
     # max |z_b| over the two: 1, 3, 4, 1
     assert adjusted(family)[:2] == pytest.approx([3 / 5, 3 / 5])
@@ -148,7 +154,7 @@ def test_adjustment_by_hand_and_a_method_without_spread():
 
 
 def test_share_of_the_best():
-    assert share_of(3, 5) == pytest.approx(0.5)
-    assert share_of(0.5, 5) < 0
-    assert np.isnan(share_of(2, 1.0))
-    assert np.isnan(share_of(2, float("nan")))
+    assert share_of_best(3, 5) == pytest.approx(0.5)
+    assert share_of_best(0.5, 5) < 0
+    assert np.isnan(share_of_best(2, 1.0))
+    assert np.isnan(share_of_best(2, float("nan")))

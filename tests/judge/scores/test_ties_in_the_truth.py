@@ -16,7 +16,7 @@ from utils.judge.details import curves as details
 from utils.judge.details import permutation
 from utils.judge.scores import comparison, metrics
 from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
-from utils.summary.folds import tables as fold_tables
+from utils.summary.folds import read_tables
 from utils.summary.scores import notes
 
 M, D = 512, 128
@@ -220,7 +220,7 @@ def test_every_table_of_step_7_has_the_positives_there_are(tmp_path, no_methods_
     mine = places[places["method"] == "index"].groupby("bin")["share"].sum()
     assert mine[:3].sum() == 0
     assert mine[3:].to_numpy() == pytest.approx(1 / 37)  # one of 37 alike, wherever it stands
-    (said,) = notes.fewer_positives(fold_tables.load([paths]), 5)
+    (said,) = notes.fewer_positives(read_tables.load([paths]), 5)
     assert said.startswith(
         "Fewer positives than the top 5% by 'change': 20 of 32 weights in fold 0."
     )

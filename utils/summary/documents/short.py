@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from utils.summary.folds.tables import shown
-from utils.summary.levels import STAR
+from utils.summary.rankings import STAR, shown
 
 LEGEND = (
     "p: beyond chance in these models, adjusted over methods; 95%: interval over folds, of new "
@@ -39,7 +38,7 @@ def short_table(overview: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def in_words(name: str, value: float) -> str:
+def text_of(name: str, value: float) -> str:
     """A number of the column called `name` as people read it; "-" where there is none."""
     if pd.isna(value):
         return "-"
@@ -62,7 +61,7 @@ def shown_columns(overview: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
         elif name == LOW:
             texts = [interval(*ends) for ends in zip(values, table[group, HIGH], strict=True)]
         else:
-            texts = [in_words(name, value) for value in values]
+            texts = [text_of(name, value) for value in values]
         found.append((group, heading(name), texts))
     return found
 

@@ -9,8 +9,8 @@ from scipy.stats import kendalltau
 from utils.data.settings import ALL
 from utils.judge.scores.comparison import LIFTED, REFERENCES, WEIGHT
 from utils.judge.transplant.fold import CREDIT, ELSEWHERE, RANDOM
-from utils.summary.folds.tables import shown
-from utils.summary.scores.comparisons import spread
+from utils.summary.rankings import shown
+from utils.summary.scores.means import fold_summary
 from utils.truth import CHANGE
 
 KEYS = ["level", "method"]
@@ -42,7 +42,7 @@ def areas(transplants: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread_table(table: pd.DataFrame, column: str, across: str, n_folds: int) -> pd.DataFrame:
-    """Rows level, method, metric and `across_folds.spread` of one column.
+    """Rows level, method, metric and `means.fold_summary` of one column.
 
     across : the column that is averaged inside a fold, such as setting.
     """
@@ -53,7 +53,7 @@ def spread_table(table: pd.DataFrame, column: str, across: str, n_folds: int) ->
         values = cells.reindex(folds).to_numpy(dtype=np.float64)
         if np.isfinite(values).any():
             head = dict(zip(KEYS, key, strict=True)) | {"metric": column}
-            rows.append(head | spread(values, folds, n_folds))
+            rows.append(head | fold_summary(values, folds, n_folds))
     return pd.DataFrame(rows)
 
 
@@ -104,7 +104,8 @@ def recovery_table(both: dict[str, pd.DataFrame], n_folds: int) -> pd.DataFrame:
             [[tau(one["lift"], one["loss_recovered"])] for _, one in table.groupby("fold")]
         )
         if np.isfinite(taus).any():
-            rows.append({"truth": truth, "metric": "kendall_tau"} | spread(taus, folds, n_folds))
+            head = {"truth": truth, "metric": "kendall_tau"}
+            rows.append(head | fold_summary(taus, folds, n_folds))
     return pd.DataFrame(rows)
 
 

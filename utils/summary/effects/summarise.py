@@ -15,7 +15,7 @@ from utils.run import cli, storage
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
 from utils.run.task import Task
-from utils.summary.folds.records import (
+from utils.summary.folds.read_records import (
     read_record_of,
     refuse_mixed,
     summary_paths,
@@ -24,15 +24,8 @@ from utils.summary.folds.records import (
 
 # The task belongs to the last step, and each of the two makes it anew from what there is.
 LAST_STEP = 9
-CODE = (
-    "data.repeats", "ranking", "run.pictures", "judge.transplants", "judge.layers",
-    "summary.scores.comparisons",
-    "summary.statistics.t_tests", "summary.folds.tables", "summary.effects.summarise",
-    "summary.effects.write",
-    "summary.effects.recovery", "summary.figures.catalogue", "summary.figures.names",
-    "summary.figures.recovery", "summary.figures.shared", "summary.figures.styles",
-    "summary.figures.truths", "summary.documents.latex", "summary.levels",
-)  # fmt: skip
+# By name: it is imported when it runs. What it imports is on record with it.
+WRITER = "utils.summary.effects.write"
 
 
 def summarise(jobs: list[cli.Job]) -> str:
@@ -59,7 +52,7 @@ def summarise(jobs: list[cli.Job]) -> str:
         if not task.done:
             with task:
                 # Imports the plots.
-                importlib.import_module("utils.summary.effects.write").write(
+                importlib.import_module(WRITER).write(
                     task, paths, [job.paths for job in jobs], first.constants, files
                 )
         ledger.hashes.save()
@@ -80,7 +73,7 @@ def plan(ledger: Ledger, files: dict[str, list[Path]]) -> Task:
         inputs=list(external_files(files)),
         constants=["TRUTHS", "N_FOLDS", "K_PERCENTS", "COMPARED_METRICS"],
         parameters={"folds": list(files)},
-        code=[ModuleType(f"utils.{name}") for name in CODE],
+        code=[ModuleType(__name__), ModuleType(WRITER)],
         step=LAST_STEP,
     )
 

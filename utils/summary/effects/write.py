@@ -1,6 +1,6 @@
-"""Write what transplants, layers and planted faults say across folds."""
+"""Writes what transplants, layers and planted faults say across folds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +11,18 @@ from utils.judge.layers import swap as layers
 from utils.judge.planted import fault as faults
 from utils.judge.transplant import fold as transplants
 from utils.judge.transplant import walk as transplant
-from utils.run import storage
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task
-from utils.summary.documents import latex
 from utils.summary.effects import recovery
-from utils.summary.figures import catalogue, styles
-from utils.summary.figures import recovery as figures
-from utils.summary.figures.catalogue import LOOK, Drawn
-from utils.summary.figures.shared import WIDTHS
-from utils.summary.figures.styles import Key, Styles
-from utils.summary.folds import tables as fold_tables
-from utils.summary.levels import STAR
+from utils.summary.figures import effects as figures
+from utils.summary.figures import styles
+from utils.summary.figures.save import save_figures
+from utils.summary.folds.read_tables import load_scores, read
+from utils.summary.folds.tables import spread_budgets
+from utils.summary.rankings import Key
 from utils.truth import CHANGE, REPAIR
 
 LIFT = "lift@1%"
-CAPTIONS = {
-    "loss_against_k": "Loss on the test split that M1 recovers with M2's values in the first K% "
-    "of the weights, setting 'all', mean over folds, logarithmic but near 0; dotted: K = "
-    "1%. Black: rankings that know M2. "
-    "A transplant needs M2 and repairs nothing. " + LOOK + STAR + ".",
-    "repaired_and_broken": "Test samples that M1 gets right with M2's values in the first 1% of "
-    "the weights and got wrong before (right, filled), and the other way round (left, hollow), "
-    "mean over folds. Colours as in all figures. " + STAR + ".",
-    "blocks": "Accuracy that M1 gains with M2's weights of one block, and that M2 loses with "
-    "M1's, mean over folds: where in the network does the last epoch work?",
-    "lift_and_recovery": "Each method's lift@1% by a truth against the loss that its first 1% "
-    "recovers, settings averaged, mean over folds. Dashed: chance. " + LOOK + STAR + ".",
-    "planted": "Lift of the planted weights among as many of each ranking, by kind of fault "
-    "(filled: in whole neurons; hollow: in single weights), mean over faults and folds, "
-    "logarithmic from chance (1). Colours as in all figures. " + STAR + ".",
-    "verdicts": "Each method's place, the best on top, by the truths, by the loss recovered at "
-    "1% and by planted faults. " + LOOK + STAR + ".",
-}  # fmt: skip
 
 
 def write(
@@ -59,9 +38,9 @@ def write(
     """
     current = {path for tables in files.values() for path in tables}
     n_folds = constants["N_FOLDS"]
-    moved = below(folds, current, "transplants", transplants.STEP, transplant.COLUMNS)
-    swapped = below(folds, current, "layers", transplants.STEP, layers.COLUMNS)
-    planted = below(folds, current, "planted_table", faults.STEP, faults.COLUMNS)
+    moved = gathered(folds, current, "transplants", transplants.STEP, transplant.COLUMNS)
+    swapped = gathered(folds, current, "layers", transplants.STEP, layers.COLUMNS)
+    planted = gathered(folds, current, "planted_table", faults.STEP, faults.COLUMNS)
     lifts = read_lifts(folds, current, constants["TRUTHS"])
     both = {}
     if len(moved):
@@ -81,34 +60,26 @@ def write(
     task.save_table(paths.table("verdicts"), places)
     task.save_table(paths.table("verdicts_agreement"), agreement)
     rankings = method_rankings(folds, current, constants) or [list(by_place(places))]
-    captions = {}
-    for drawn in every_figure(moved, swapped, both, found, places, styles.assign(rankings)):
-        catalogue.save(task, paths, drawn)
-        captions[drawn.title] = drawn.caption
+    tables = figures.EffectTables(moved, swapped, both, found, places)
+    drawn = figures.every_figure(tables, styles.assign(rankings))
+    captions = save_figures(task, paths, drawn)
     said = recovery.sentences(correlated, found, agreement)
     if repeated := describe([fold.fold for fold in folds], n_folds):
         said.append(
             f"The folds are {repeated} of the same data; the corrected intervals allow for that."
         )
-    below_figures = [f"{name}: {caption}" for name, caption in captions.items()]
-    text = "\n".join(said) + "\n\n" + "\n\n".join(below_figures) + "\n"
+    text = "\n".join(said) + "\n\n" + captions.text + "\n"
     task.save_bytes(paths.effect_notes, text.encode())
-    task.save_bytes(paths.latex_effect_captions, latex.figures(captions).encode())
+    task.save_bytes(paths.latex_effect_captions, captions.latex.encode())
 
 
-def below(
+def gathered(
     folds: list[FoldPaths], current: set[Path], table: str, step: int, columns: list[str]
 ) -> pd.DataFrame:
     """A table of every fold that has it among `current`, one below the other; else an empty one."""
-    parts = [
-        storage.read_table(getattr(fold, table), columns, step)
-        for fold in folds
-        if getattr(fold, table) in current
-    ]
-    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    if "method" in found:
-        found["method"] = [storage.undefused(str(name)) for name in found["method"]]
-    return found
+    files = [getattr(fold, table) for fold in folds]
+    parts = [read(file, columns, step) for file in files if file in current]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def read_lifts(
@@ -118,9 +89,7 @@ def read_lifts(
     found = {}
     for truth in truths:
         files = [fold.judged("scores", truth) for fold in folds]
-        tables = [
-            fold_tables.read(file, ["setting", "level", "n"]) for file in files if file in current
-        ]
+        tables = [read(file, ["setting", "level", "n"]) for file in files if file in current]
         if tables and all(LIFT in table for table in tables):
             found[truth] = recovery.lifts_of(pd.concat(tables, ignore_index=True), LIFT)
     return found
@@ -135,8 +104,8 @@ def method_rankings(
         there = [fold for fold in folds if fold.judged("scores", truth) in current]
         if not there:
             continue
-        scores = fold_tables.load_scores(there, truth)
-        primary = fold_tables.spread_budgets(constants["COMPARED_METRICS"], scores.columns)[0]
+        scores = load_scores(there, truth)
+        primary = spread_budgets(constants["COMPARED_METRICS"], scores.columns)[0]
         found.append(styles.ranked_by(scores, primary))
     return found
 
@@ -145,32 +114,3 @@ def by_place(verdicts: pd.DataFrame) -> Iterator[Key]:
     """Methods by their mean place, where no truth has been compared with."""
     order = verdicts.filter(like="place ").mean(axis=1).sort_values(kind="stable").index
     yield from verdicts.loc[order, recovery.KEYS].itertuples(index=False, name=None)
-
-
-def every_figure(
-    moved: pd.DataFrame,
-    swapped: pd.DataFrame,
-    both: dict[str, pd.DataFrame],
-    planted: pd.DataFrame,
-    verdicts: pd.DataFrame,
-    map_: Styles,
-    widths: Sequence[str] = tuple(WIDTHS),
-) -> Iterator[Drawn]:
-    """Each figure of steps 8 and 9 that has something to show.
-
-    both : by truth, of `recovery.joined`. planted, verdicts : of the tables of these names.
-    map_ : the one of step 7's figures.
-    """
-    makers = {
-        "loss_against_k": (len(moved), figures.loss_against_k, moved),
-        "repaired_and_broken": (len(moved), figures.repaired_and_broken, moved),
-        "blocks": (len(swapped), figures.blocks, swapped),
-        "lift_and_recovery": (len(both), figures.lift_and_recovery, both),
-        "planted": (len(planted), figures.planted_lifts, planted),
-        "verdicts": (
-            len(recovery.verdict_names(verdicts)) > 1, figures.verdict_places, verdicts,
-        ),
-    }  # fmt: skip
-    for name, (there, maker, table) in makers.items():
-        for width in widths if there else ():
-            yield Drawn(name, width, maker(table, map_, width), CAPTIONS[name])

@@ -7,22 +7,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from utils.run import pictures
-from utils.run.paths import SummaryPaths
-from utils.run.task import Task
 from utils.summary.figures import styles as method_styles
 from utils.summary.figures.critical_difference import critical_difference, rank_table
 from utils.summary.figures.cumulative_gain import cumulative_gain
 from utils.summary.figures.locations import locations
 from utils.summary.figures.metrics_at_k import metrics_at_k
 from utils.summary.figures.settings import setting_heat_map
-from utils.summary.figures.shared import WIDTHS, fold_means, ranked_methods
+from utils.summary.figures.shared import WIDTHS, means_by_fold, ranked_methods
 from utils.summary.figures.specificity import has_settings, specificity_map
-from utils.summary.figures.styles import Key, Styles
+from utils.summary.figures.styles import Styles
 from utils.summary.figures.time import time_against
 from utils.summary.figures.truths import ceiling, truth_against_truth
-from utils.summary.folds.tables import FoldTables, seconds_of
-from utils.summary.levels import STAR
+from utils.summary.folds.tables import seconds_of
+from utils.summary.rankings import STAR, Key
 from utils.summary.scores.views import View
 from utils.truth import CHANGE, REPAIR, TRUTHS
 
@@ -98,24 +95,34 @@ class Drawn:
         return f"{self.truth}/{self.name}" if self.truth else self.name
 
 
+@dataclass(frozen=True)
+class AcrossTruths:
+    """The tables that are about several truths.
+
+    verdicts : rows of verdict.csv.
+    references : columns truth, method, lift.
+    crossed : the folds' specificity tables, one below the other; empty without the truth repair.
+    """
+
+    verdicts: pd.DataFrame
+    references: pd.DataFrame
+    crossed: pd.DataFrame
+
+
 def every_figure(
     views: Sequence[View],
-    verdict: pd.DataFrame,
-    references: pd.DataFrame,
-    crossed: pd.DataFrame,
+    across: AcrossTruths,
     seconds: dict[Key, float],
     percent: float,
     widths: Sequence[str] = tuple(WIDTHS),
 ) -> Iterator[Drawn]:
     """Each figure of step 7's summary, one after the other.
 
-    verdict : rows of verdict.csv. references : columns truth, method, lift.
-    crossed : the folds' specificity tables, one below the other; empty without the truth repair.
     percent : of the weights that are positives.
     """
     styles = styles_of(views)
     metric = f"lift@{percent:g}%"
-    for name, width, figure in across_truths(verdict, references, crossed, styles, percent, widths):
+    for name, width, figure in across_truths(across, styles, percent, widths):
         yield Drawn(name, width, figure, CAPTIONS[name].format(metric=metric))
     for view in views:
         words = {
@@ -123,10 +130,7 @@ def every_figure(
             "percent": f"{percent:g}",
             "gain": TRUTHS[view.truth].says.split(":")[0],
         }
-        for name, width, figure in of_truth(
-            view.tables, view.summary, seconds, styles, view.metrics[0], percent,
-            view.repeated, widths,
-        ):  # fmt: skip
+        for name, width, figure in of_truth(view, styles, seconds, percent, widths):
             said = f"Truth '{view.truth}'. {caption(name, view.repeated is not None, **words)}"
             yield Drawn(name, width, figure, said, view.truth)
 
@@ -139,45 +143,35 @@ def styles_of(views: Sequence[View]) -> Styles:
 
 
 def across_truths(
-    verdict: pd.DataFrame,
-    references: pd.DataFrame,
-    crossed: pd.DataFrame,
-    styles: Styles,
-    percent: float,
-    widths: Sequence[str] = tuple(WIDTHS),
+    across: AcrossTruths, styles: Styles, percent: float, widths: Sequence[str] = tuple(WIDTHS)
 ) -> Iterator[tuple[str, str, Figure]]:
     """The figures that are about several truths, as (name, width, figure)."""
-    truths = set(verdict["truth"])
+    verdicts, crossed = across.verdicts, across.crossed
+    truths = set(verdicts["truth"])
     k = f"{percent:g}%"
     for width in widths:
         if {CHANGE, REPAIR} <= truths:
-            yield "truths", width, truth_against_truth(verdict, styles, CHANGE, REPAIR, k, width)
+            yield "truths", width, truth_against_truth(verdicts, styles, CHANGE, REPAIR, k, width)
         if CHANGE in truths:
-            yield "ceiling", width, ceiling(verdict, references, styles, CHANGE, k, width)
+            yield "ceiling", width, ceiling(verdicts, across.references, styles, CHANGE, k, width)
         if len(crossed):
-            rows = verdict[verdict["truth"] == REPAIR]
+            rows = verdicts[verdicts["truth"] == REPAIR]
             best = list(zip(rows["level"], rows["method"], strict=True))
             if any(has_settings(crossed, key) for key in best):
                 yield "specificity", width, specificity_map(crossed, f"lift@{k}", best, width)
 
 
 def of_truth(
-    tables: FoldTables,
-    summary: pd.DataFrame,
-    seconds: dict[Key, float],
+    view: View,
     styles: Styles,
-    primary: str,
+    seconds: dict[Key, float],
     percent: float,
-    repeated: int | None = None,
     widths: Sequence[str] = tuple(WIDTHS),
 ) -> Iterator[tuple[str, str, Figure]]:
-    """The figures of one truth, as (name, width, figure).
-
-    primary : the primary metric, of which methods are sorted.
-    repeated : folds of one repeat, where the folds are of several; else None.
-    """
-    ranked = ranked_methods(summary, primary)
-    at_k = fold_means(tables.scores)
+    """The figures of one truth, as (name, width, figure); methods stand by the primary metric."""
+    tables, primary = view.tables, view.metrics[0]
+    ranked = ranked_methods(view.summary, primary)
+    at_k = means_by_fold(tables.scores)
     scores = tables.scores
     diagram = rank_table(scores, ranked, primary)
     timed = any(np.isfinite(seconds_of(*key, seconds)) for key in ranked)
@@ -190,14 +184,5 @@ def of_truth(
         if timed:
             yield "time", width, time_against(scores, ranked, styles, seconds, primary, width)
         if diagram.shape[0] > 1 and diagram.shape[1] > 1:
-            diagram_of = critical_difference(diagram, styles, width, repeated)
+            diagram_of = critical_difference(diagram, styles, width, view.repeated)
             yield "critical_difference", width, diagram_of
-
-
-def save(
-    task: Task, paths: SummaryPaths, drawn: Drawn, suffixes: Sequence[str] = pictures.FORMATS
-) -> None:
-    """Write one figure in each format: "png", "pdf" or "svg"."""
-    for suffix in suffixes:
-        target = paths.figure(drawn.name, drawn.width, drawn.truth)
-        task.save_bytes(target.with_suffix(f".{suffix}"), pictures.render(drawn.figure, suffix))

@@ -10,9 +10,9 @@ from utils.judge.scores.comparison import RANDOM_EXPECTED, WEIGHT
 from utils.run.pictures import drawing
 from utils.summary.figures.names import ink
 from utils.summary.figures.shared import SMALL, draw_point, label, new_figure
-from utils.summary.figures.styles import DARK, GREY, Key, Styles
-from utils.summary.scores.comparisons import is_reference_only
-from utils.summary.statistics import t_tests as statistics
+from utils.summary.figures.styles import DARK, GREY, Styles
+from utils.summary.rankings import Key, is_reference_only
+from utils.summary.statistics.pairs import average_ranks, pairwise_holm
 
 ALPHA = 0.05
 
@@ -35,10 +35,10 @@ def critical_difference(
 
     table : (folds, methods) of `rank_table`, higher is better. The p values are
         Holm-adjusted paired t tests between every two methods.
-    n_folds : as of `statistics.pairwise_holm`.
+    n_folds : as of `pairs.pairwise_holm`.
     """
-    ranks = statistics.average_ranks(table).sort_values(kind="stable")
-    p = statistics.pairwise_holm(table, n_folds).fillna(1.0)
+    ranks = average_ranks(table).sort_values(kind="stable")
+    p = pairwise_holm(table, n_folds).fillna(1.0)
     apart = (p.loc[ranks.index, ranks.index] <= ALPHA).to_numpy()
     bars = [bar for bar in groups_not_apart(apart) if len(bar) > 1]
     levels = stacked(bars)

@@ -27,7 +27,8 @@ from utils.summary.figures.shared import (
     set_log_limits,
     spread_around,
 )
-from utils.summary.figures.styles import BLACK, DARK, Key, Styles
+from utils.summary.figures.styles import BLACK, DARK, Styles
+from utils.summary.rankings import Key
 
 LOWEST = 0.02  # of chance; what is lower stands at the edge
 IDEAL = {"color": BLACK, "linewidth": 1.3}

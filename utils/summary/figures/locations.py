@@ -10,7 +10,7 @@ from utils.judge.details import curves as details
 from utils.judge.scores.comparison import WEIGHT
 from utils.run.pictures import drawing
 from utils.summary.figures.shared import SMALL, label, new_figure
-from utils.summary.figures.styles import Key
+from utils.summary.rankings import Key
 
 DENSITY_LOG2 = (-3, 5)  # the colours reach from an eighth of an even spread to 32 times
 TICKS = {-3: "1/8", -1: "1/2", 0: "1", 1: "2", 3: "8", 5: "32"}

@@ -23,7 +23,8 @@ from utils.summary.figures.shared import (
     set_log_limits,
     spread_around,
 )
-from utils.summary.figures.styles import Key, Styles
+from utils.summary.figures.styles import Styles
+from utils.summary.rankings import Key
 
 PANELS = {"precision": "precision", "recall": "recall", "f1": "F1", "overlap": "overlap"}
 # Axes reach this far below chance; lower values stand at the edge.

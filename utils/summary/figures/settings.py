@@ -13,8 +13,7 @@ from matplotlib.image import AxesImage
 from utils.judge.scores.comparison import NEURON, ORACLE
 from utils.run.pictures import drawing
 from utils.summary.figures.shared import SMALL, label, new_figure
-from utils.summary.figures.styles import Key
-from utils.summary.levels import STAR
+from utils.summary.rankings import STAR, Key
 
 # More settings than these leave no room for numbers in the cells.
 MOST_NUMBERS = {"1col": 14, "2col": 28}

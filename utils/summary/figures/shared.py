@@ -11,10 +11,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from utils.judge.scores.comparison import NEURON, RANDOM_EXPECTED
 from utils.run.pictures import drawing
-from utils.summary.figures.styles import DARK, GREY, Key, Style, Styles
-from utils.summary.folds.tables import shown
-from utils.summary.levels import AMONG_WEIGHTS
-from utils.summary.scores import comparisons as across_folds
+from utils.summary.figures.styles import DARK, GREY, Style, Styles
+from utils.summary.rankings import AMONG_WEIGHTS, Key, shown
+from utils.summary.scores.means import metrics_of
 
 # Inches: one column and both columns of the usual two-column journals.
 WIDTHS = {"1col": 3.5, "2col": 7.16}
@@ -39,9 +38,9 @@ def label(level: str, method: str, width: str) -> str:
     return shown(level, method).replace(method, short)
 
 
-def fold_means(scores: pd.DataFrame) -> pd.DataFrame:
+def means_by_fold(scores: pd.DataFrame) -> pd.DataFrame:
     """Settings averaged inside a fold: one row per (level, method, fold)."""
-    names = across_folds.metrics_of(scores)
+    names = metrics_of(scores)
     return scores.groupby(["level", "method", "fold"], sort=False)[names].mean().reset_index()
 
 

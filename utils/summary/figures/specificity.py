@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 from utils.run.pictures import drawing
 from utils.summary.figures.settings import fraction
 from utils.summary.figures.shared import SMALL, label, new_figure
+from utils.summary.rankings import Key
 
 MOST_PANELS = {"1col": 2, "2col": 4}
 
 
-def specificity_map(
-    lifts: pd.DataFrame, column: str, best: list[tuple[str, str]], width: str
-) -> Figure:
+def specificity_map(lifts: pd.DataFrame, column: str, best: list[Key], width: str) -> Figure:
     """Mean over folds of each ranking's lift against each setting's repair truth.
 
     The diagonal is a method against its own failures.
@@ -61,7 +60,7 @@ def specificity_map(
     return figure
 
 
-def has_settings(lifts: pd.DataFrame, key: tuple[str, str]) -> bool:
+def has_settings(lifts: pd.DataFrame, key: Key) -> bool:
     """Whether a method has a ranking of its own for each setting."""
     rows = lifts[(lifts["level"] == key[0]) & (lifts["method"] == key[1])]
     return rows["setting"].nunique() > 1

@@ -21,9 +21,9 @@ from utils.judge.scores.comparison import (
 )
 from utils.judge.transplant.fold import CREDIT, RANDOM
 from utils.methods import METHODS
+from utils.summary.rankings import Key, own_level
 from utils.truth import CHANGE
 
-Key = tuple[str, str]  # level, method
 Dash = str | tuple[int, tuple[float, ...]]
 
 # Chosen among the palettes of Okabe and Ito and of Tol: apart from each other, from black and
@@ -96,11 +96,6 @@ class Styles:
         """Those of `keys` that have a colour of their own, methods before references."""
         found = [key for key in keys if self.of(*key).named]
         return sorted(found, key=lambda key: self.of(*key).standing != "best")
-
-
-def own_level(level: str, method: str) -> Key:
-    """The level that a method ranks at, also where its scores were given to weights."""
-    return (NEURON if level == LIFTED else level), method
 
 
 def assign(rankings: Sequence[Sequence[Key]]) -> Styles:

@@ -17,8 +17,9 @@ from utils.summary.figures.shared import (
     new_figure,
     set_log_limits,
 )
-from utils.summary.figures.styles import DARK, Key, Styles
+from utils.summary.figures.styles import DARK, Styles
 from utils.summary.folds.tables import seconds_of
+from utils.summary.rankings import Key
 
 APART = 4.0  # points between two markers, so that none is hidden
 LOWEST_LIFT = 0.03  # lower ones, which a logarithm cannot show, stand at the edge

@@ -16,6 +16,7 @@ from utils.summary.figures.shared import (
     set_log_limits,
 )
 from utils.summary.figures.styles import DARK, Styles
+from utils.summary.rankings import Key
 
 # A lift of 0 has no logarithm: it stands at the edge, where the axis begins.
 LOWEST = 0.03
@@ -102,7 +103,7 @@ def ceiling(
     return figure
 
 
-def name_rows(axes: Axes, keys: list[tuple[str, str]], styles: Styles, width: str) -> None:
+def name_rows(axes: Axes, keys: list[Key], styles: Styles, width: str) -> None:
     """The methods beside their rows, in their colours, the first row lowest."""
     axes.set_yticks(
         range(len(keys)), [label(*key, width) for key in keys], fontsize=SMALL[width],

@@ -1,35 +1,25 @@
-"""What step 7 wrote about each fold, read, joined and named as the summary names it."""
+"""What step 7 wrote about each fold, joined and named as the summary names it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from utils.data.settings import ALL, SETTINGS_STEP
-from utils.data.settings import COLUMNS as SETTINGS_COLUMNS
-from utils.errors import UserError
+from utils.data.settings import ALL
 from utils.judge.given_seconds import GIVEN
 from utils.judge.scores.comparison import (
     AT_K,
     LIFTED,
-    NEURON,
-    ORACLE,
     RANDOM_EXPECTED,
     RANDOM_SAMPLED,
     WEIGHT,
 )
 from utils.methods import METHODS
-from utils.run import storage
-from utils.run.ledger import TIME_COLUMNS
-from utils.run.paths import FoldPaths
-from utils.run.storage import undefused
-from utils.truth import CHANGE, REPAIR, TRUTHS
+from utils.summary.rankings import Key, own_level
+from utils.truth import TRUTHS
 
 STEP = 7
-STEPS = range(1, STEP + 1)
-KINDS = ("scores", "stratified", "permutation", "curves", "locations", "relabelled")
 AP_RATIO = "ap/random"
 STRATIFIED = "random (stratified as {})"
 
@@ -59,36 +49,14 @@ class FoldTables:
     settings: pd.DataFrame
 
 
-def truths_of(paths: FoldPaths, truths: Iterable[str]) -> list[str]:
-    """Those of `truths` that a fold was compared with."""
-    return [name for name in truths if paths.judged("scores", name).is_file()]
-
-
-def judged_files(paths: FoldPaths, truths: Iterable[str]) -> list[Path]:
-    """What step 7 writes about a fold by each of its truths, and the summary reads."""
-    files = []
-    for truth in truths:
-        files += [paths.judged(kind, truth) for kind in KINDS]
-        files.append(paths.relabelled_lifts(truth))
-        if truth == REPAIR:
-            files += [paths.specificity, paths.repair_table]
-    return files
-
-
-def folds_with(folds: list[FoldPaths], truth: str) -> list[FoldPaths]:
-    """The folds that were compared with a truth."""
-    return [paths for paths in folds if paths.judged("scores", truth).is_file()]
-
-
-def load(folds: list[FoldPaths], truth: str = CHANGE) -> FoldTables:
-    """The folds' tables by one truth, which all of them have, with the summary's names."""
-    raw = read_folds(folds, truth)
+def tidy(ds: str, truth: str, folds: list[int], raw: dict[str, pd.DataFrame]) -> FoldTables:
+    """The folds' tables by one truth with the summary's names; raw : as they are, by kind."""
     per_setting = TRUTHS[truth].per_setting
     return FoldTables(
-        ds=folds[0].ds,
+        ds=ds,
         truth=truth,
         per_setting=per_setting,
-        folds=[paths.fold for paths in folds],
+        folds=folds,
         scores=tidy_scores(raw["scores"], per_setting),
         stratified=tidy_stratified(raw["stratified"]),
         permutation=raw["permutation"],
@@ -97,54 +65,6 @@ def load(folds: list[FoldPaths], truth: str = CHANGE) -> FoldTables:
         times=raw["times"],
         settings=raw["settings"],
     )
-
-
-def load_scores(folds: list[FoldPaths], truth: str = CHANGE) -> pd.DataFrame:
-    """The scores of `load` alone."""
-    columns = ["ds", "fold", "setting", "level", "method", "n", "ap"]
-    parts = [read(paths.judged("scores", truth), columns) for paths in folds]
-    return tidy_scores(pd.concat(parts, ignore_index=True), TRUTHS[truth].per_setting)
-
-
-def read_folds(folds: list[FoldPaths], truth: str) -> dict[str, pd.DataFrame]:
-    """The folds' tables of one truth by name, one fold below the other."""
-    keys = ["ds", "fold", "setting", "level", "method"]
-    readers = {
-        "scores": lambda p: read(p.judged("scores", truth), [*keys, "n", "ap"]),
-        "stratified": lambda p: read(p.judged("stratified", truth), [*keys, "n"]),
-        "permutation": lambda p: read(p.judged("permutation", truth), [*keys, "top", "p"]),
-        "curves": lambda p: read(p.judged("curves", truth), [*keys, "percent", "mass"]),
-        "locations": lambda p: read(
-            p.judged("locations", truth), [*keys, "matrix", "bin", "share"]
-        ),
-        "settings": lambda p: storage.read_table(
-            p.settings, SETTINGS_COLUMNS, SETTINGS_STEP
-        ).assign(fold=p.fold),
-        "times": read_times,
-    }
-    return {
-        name: pd.concat([reader(paths) for paths in folds], ignore_index=True)
-        for name, reader in readers.items()
-    }
-
-
-def read(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A table of step 7; names that were protected from spreadsheets are themselves again."""
-    table = storage.read_table(path, columns, STEP)
-    table["method"] = [undefused(str(name)) for name in table["method"]]
-    return table
-
-
-def read_times(paths: FoldPaths) -> pd.DataFrame:
-    parts = [_read_time(paths.times(step), step) for step in STEPS if paths.times(step).is_file()]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _read_time(path: Path, step: int) -> pd.DataFrame:
-    table = storage.read_table(path, TIME_COLUMNS, step)
-    if not pd.api.types.is_numeric_dtype(table["elapsed_s"]):
-        raise UserError(f"{path} has seconds that are no numbers; {storage.run_again(step)}")
-    return table.assign(step=step)
 
 
 def tidy_scores(table: pd.DataFrame, per_setting: bool = False) -> pd.DataFrame:
@@ -225,7 +145,7 @@ def add_ap_ratio(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{AP_RATIO: table["ap"].to_numpy() / chance.reindex(keys).to_numpy()})
 
 
-def seconds_per_fold(times: pd.DataFrame) -> dict[tuple[str, str], float]:
+def seconds_per_fold(times: pd.DataFrame) -> dict[Key, float]:
     """Seconds that each method took over all settings of a fold, mean over folds.
 
     times : the summary's times.csv.
@@ -241,15 +161,6 @@ def seconds_per_fold(times: pd.DataFrame) -> dict[tuple[str, str], float]:
     }
 
 
-def seconds_of(level: str, method: str, seconds: dict[tuple[str, str], float]) -> float:
+def seconds_of(level: str, method: str, seconds: dict[Key, float]) -> float:
     """Seconds of a ranking; scores made for one n take those of the method without n."""
-    base = method.split(" (n=")[0]
-    return seconds.get((NEURON if level == LIFTED else level, base), float("nan"))
-
-
-def shown(level: str, method: str) -> str:
-    """One text for a ranking among weights; * is `levels.STAR`.
-
-    The neuron oracle says by its name what it is.
-    """
-    return f"{method} *" if level == LIFTED and method != ORACLE else method
+    return seconds.get(own_level(level, method.split(" (n=")[0]), float("nan"))

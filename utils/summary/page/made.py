@@ -1,29 +1,31 @@
 """How the folds of a summary were made, as tables for a reader: constants, inputs, versions."""
 
-import importlib.metadata
+import hashlib
 import json
-import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from utils.run.hashing import hash_bytes
-from utils.run.paths import FoldPaths
 from utils.summary.folds.records import FoldRecord, by_value, producers, tasks_behind
-from utils.summary.folds.tables import judged_files, truths_of
 
-# What makes the summary; the folds' provenance names what made the folds.
-PACKAGES = ("numpy", "pandas", "scipy", "pingouin", "matplotlib", "openpyxl", "Jinja2")
+
+@dataclass(frozen=True)
+class FoldMade:
+    """What was used and written for one fold: SHA-256 by name, versions by name."""
+
+    hashes: dict[str, str]
+    versions: dict[str, str]
 
 
 def made(
-    folds: list[FoldPaths], records: list[FoldRecord], own: dict[str, Any]
+    records: list[FoldRecord], each: list[FoldMade], own: dict[str, Any], here: dict[str, str]
 ) -> dict[str, dict[str, str]]:
     """By heading, name -> value; where folds differ, each value with its folds.
 
-    own : the summary's own constants.
+    each : of `of_fold`, a fold each like `records`.
+    own : the summary's own constants. here : versions of what makes the summary.
     """
-    each = [of_fold(paths, list(own["TRUTHS"])) for paths in folds]
-    numbers = [paths.fold for paths in folds]
+    numbers = [record.fold for record in records]
     constants = dict.fromkeys(name for record in records for name in record.constants)
     decided = {
         name: said(
@@ -34,20 +36,18 @@ def made(
     decided |= {name: as_text(value) for name, value in sorted(own.items()) if name not in decided}
     return {
         "Constants": decided,
-        "Versions": joined([one["versions"] for one in each], numbers)
-        | {f"summary: {name}": version for name, version in versions_here().items()},
-        "SHA-256 of inputs and tables": joined([one["hashes"] for one in each], numbers),
+        "Versions": merged([one.versions for one in each], numbers)
+        | {f"summary: {name}": version for name, version in here.items()},
+        "SHA-256 of inputs and tables": merged([one.hashes for one in each], numbers),
     }
 
 
-def of_fold(paths: FoldPaths, truths: list[str]) -> dict[str, dict[str, str]]:
-    """What a fold's provenance says of the tables that the summary reads, all the way up."""
-    content = json.loads(paths.provenance.read_text(encoding="utf-8"))
-    tasks, made_by = content["tasks"], producers(content["tasks"])
-    read = [
-        path.relative_to(paths.results).as_posix()
-        for path in judged_files(paths, truths_of(paths, truths))
-    ]
+def of_fold(provenance: Mapping[str, Any], read: list[str]) -> FoldMade:
+    """What a fold's provenance says of the files that the summary reads, all the way up.
+
+    provenance : content of its provenance.json. read : names of files of the fold.
+    """
+    tasks, made_by = provenance["tasks"], producers(provenance["tasks"])
     behind = sorted(tasks_behind(tasks, {made_by[name] for name in read}))
     inputs: dict[str, str] = {}
     code: dict[str, str] = {}
@@ -57,9 +57,10 @@ def of_fold(paths: FoldPaths, truths: list[str]) -> dict[str, dict[str, str]]:
         code |= recipe["code"]
     tables = {name: tasks[made_by[name]]["outputs"][name] for name in read if "_scores" in name}
     whole = json.dumps(dict(sorted(code.items()))).encode()
-    hashes = dict(sorted(inputs.items())) | tables | {"code of the steps": hash_bytes(whole)}
-    runs = [content["runs"][key] for key in {tasks[key]["run"] for key in behind}]
-    return {"hashes": hashes, "versions": versions_of(runs)}
+    hashes = dict(sorted(inputs.items())) | tables
+    hashes["code of the steps"] = hashlib.sha256(whole).hexdigest()
+    runs = [provenance["runs"][key] for key in {tasks[key]["run"] for key in behind}]
+    return FoldMade(hashes, versions_of(runs))
 
 
 def versions_of(runs: Iterable[dict[str, Any]]) -> dict[str, str]:
@@ -80,13 +81,7 @@ def versions_of(runs: Iterable[dict[str, Any]]) -> dict[str, str]:
     return {name: ", ".join(sorted(values)) for name, values in found.items()}
 
 
-def versions_here() -> dict[str, str]:
-    """Versions of Python and of PACKAGES in this process."""
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **found}
-
-
-def joined(each: list[dict[str, str]], folds: list[int]) -> dict[str, str]:
+def merged(each: list[dict[str, str]], folds: list[int]) -> dict[str, str]:
     """One dictionary of several folds', by name."""
     names = dict.fromkeys(name for one in each for name in one)
     return {

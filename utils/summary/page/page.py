@@ -1,24 +1,18 @@
-"""report.html: the summary on one page that needs nothing else, made from the summary's files."""
+"""report.html: the summary on one page that needs nothing else, from tables, texts and figures."""
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from utils.run import storage
-from utils.run.paths import SummaryPaths
-from utils.run.storage import undefused
-from utils.run.task import Task
 from utils.summary.documents import short
-from utils.summary.folds.tables import STEP, shown
-from utils.summary.page.inline_svg import Shared, inline
-from utils.summary.page.refresh import TEMPLATE
+from utils.summary.rankings import shown
 from utils.truth import TRUTHS
 
-WIDE, NARROW = "2col", "1col"
 DASH = "–"
 # Headings of the figures; a figure that is not named here is called like its file.
 TITLES = {
@@ -40,81 +34,99 @@ TITLES = {
 }
 
 
+class Svg(NamedTuple):
+    """A figure's SVG file at both widths."""
+
+    wide: bytes
+    narrow: bytes
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the page. wide, narrow : <svg> elements of both widths."""
+    """A figure in the page. wide, narrow : addresses of both widths, which hold the SVG itself."""
 
     anchor: str
     title: str
     caption: str
-    wide: Markup
-    narrow: Markup
+    wide: str
+    narrow: str
 
 
-def write(
-    task: Task,
-    paths: SummaryPaths,
-    folds: list[int],
-    made: dict[str, dict[str, str]],
-    percent: float,
-    effects: str | None,
-) -> None:
-    """Put the page together from tables, texts and figures that lie in the summary's folder.
+class Section(NamedTuple):
+    """What steps 8 and 9 have written, as it stands on the page."""
 
-    made : of `made.made`.
-    effects : why what steps 8 and 9 say is not there, or None if it is.
+    sentences: list[str]
+    tables: list[tuple[str, Markup]]
+    figures: list[Picture]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What some steps have found, as it lies in the summary's folder.
+
+    said : the first lines of their notes. notes : the lines below.
+    captions : of `read_captions`.
+    tables : by name; without those that are not there.
+    figures : by the names of the captions.
     """
-    found, _, rest = paths.notes.read_text(encoding="utf-8").partition("\n\n")
-    shared = Shared()
-    captions = read_captions(paths.captions.read_text(encoding="utf-8"))
-    truths = list(dict.fromkeys(key.partition("/")[0] for key in captions if "/" in key))
-    across = [key for key in captions if "/" not in key]
-    content = {
-        "ds": paths.ds,
-        "folds": folds,
-        "sentences": found.splitlines(),
+
+    said: list[str]
+    notes: list[str]
+    captions: dict[str, str]
+    tables: dict[str, pd.DataFrame]
+    figures: dict[str, Svg]
+
+
+def render(template: str, content: Mapping[str, Any]) -> str:
+    """The page; everything is escaped that is not said to be HTML.
+
+    template : jinja. content : what it names, all of it.
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(template).render(**content)
+
+
+def content_of(found: Found, effects: Found | None, percent: float) -> dict[str, Any]:
+    """What the template shows of the findings.
+
+    effects : of steps 8 and 9, None where they are not to be shown.
+    percent : of the weights that are positives.
+    """
+    pictures = {key: picture(key, text, found.figures[key]) for key, text in found.captions.items()}
+    truths = list(dict.fromkeys(key.partition("/")[0] for key in pictures if "/" in key))
+    return {
+        "sentences": found.said,
         "metric": f"lift@{percent:g}%",
-        "overview": overview(read(paths, "overview")),
+        "overview": overview_html(found.tables["overview"]),
         "legend": short.LEGEND,
-        "verdict": plain_table(named(read(paths, "verdict"))),
-        "across": [picture(paths, key, captions[key], shared) for key in across],
+        "verdict": plain_table(named(found.tables["verdict"])),
+        "across": [one for key, one in pictures.items() if "/" not in key],
         "by_truth": {
-            truth: [
-                picture(paths, key, captions[key], shared)
-                for key in captions
-                if key.startswith(f"{truth}/")
-            ]
+            truth: [one for key, one in pictures.items() if key.startswith(f"{truth}/")]
             for truth in truths
         },
         "says": {truth: TRUTHS[truth].says for truth in truths},
-        "effects": effects_of(paths, shared) if effects is None else None,
-        "no_effects": effects,
-        "notes": rest.splitlines(),
-        "made": made,
+        "effects": section_of(effects) if effects else None,
+        "notes": found.notes,
     }
-    page = environment().get_template(TEMPLATE.name).render(
-        **content, definitions=Markup(shared.definitions()), styles=Markup(shared.css())
-    )  # fmt: skip
-    task.save_bytes(paths.report, page.encode())
 
 
-def environment() -> Environment:
-    """Jinja with everything escaped that is not said to be HTML."""
-    return Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def read(paths: SummaryPaths, name: str) -> pd.DataFrame:
-    """One of the summary's tables, with the methods' own names."""
-    table = storage.read_table(paths.table(name), [], STEP)
-    if "method" in table:
-        table["method"] = [undefused(str(method)) for method in table["method"]]
-    return table
+def section_of(found: Found) -> Section:
+    """Sentences, tables and figures of what steps 8 and 9 have written."""
+    tables = []
+    places = found.tables["verdicts"]
+    if len(places.columns) > 2:
+        tables.append(("Each method by four verdicts: value and place", plain_table(named(places))))
+    if "transplant" in found.tables:
+        means = wide(found.tables["transplant"], ["metric"])
+        tables.append(("Transplants: means over folds", plain_table(means)))
+    if "planted" in found.tables:
+        means = wide(found.tables["planted"], ["kind", "metric"])
+        tables.append(("Planted faults: means over faults and folds", plain_table(means)))
+    figures = [picture(key, text, found.figures[key]) for key, text in found.captions.items()]
+    return Section(found.said, tables, figures)
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:
@@ -130,26 +142,21 @@ def named(table: pd.DataFrame) -> pd.DataFrame:
 
 def read_captions(text: str) -> dict[str, str]:
     """Name of each figure, with its truth's folder if it has one -> caption."""
-    pairs = (part.partition(": ") for part in text.strip().split("\n\n"))
+    pairs = (part.partition(": ") for part in text.strip().split("\n\n") if part)
     return {name: caption.replace("\n", " ") for name, _, caption in pairs}
 
 
-def picture(paths: SummaryPaths, key: str, caption: str, shared: Shared) -> Picture:
+def picture(key: str, caption: str, svg: Svg) -> Picture:
     """key : name of a figure, with its truth's folder if it has one."""
-    truth, _, name = key.rpartition("/")
+    name = key.rpartition("/")[2]
     title = TITLES.get(name, name.replace("_", " ").capitalize())
     anchor = f"figure-{key.replace('/', '-')}"
-    label = f"{title}. {caption}"
-    drawn = {
-        width: Markup(
-            inline(
-                paths.figure(name, width, truth or None).with_suffix(".svg").read_text("utf-8"),
-                f"{anchor}-{width}-", label, shared,
-            )
-        )
-        for width in (WIDE, NARROW)
-    }  # fmt: skip
-    return Picture(anchor, title, caption, drawn[WIDE], drawn[NARROW])
+    return Picture(anchor, title, caption, address_of(svg.wide), address_of(svg.narrow))
+
+
+def address_of(svg: bytes) -> str:
+    """An SVG file as the address of an image: nothing in it can meet what else is on the page."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 # -- tables ------------------------------------------------------------------------------------
@@ -173,7 +180,7 @@ def html_table(table: pd.DataFrame, texts: int = 1) -> Markup:
     return Markup(f"{head}<tbody>{'<tr>'.join(rows)}")
 
 
-def overview(table: pd.DataFrame) -> Markup:
+def overview_html(table: pd.DataFrame) -> Markup:
     """What the terminal prints, a block of columns for each truth."""
     columns = short.shown_columns(table)
     return html_table(pd.DataFrame({(group, name): texts for group, name, texts in columns}))
@@ -195,24 +202,6 @@ def texts_of(table: pd.DataFrame, number: Callable[[Any], str]) -> pd.DataFrame:
             for name in table
         }
     )
-
-
-def effects_of(paths: SummaryPaths, shared: Shared) -> dict[str, Any]:
-    """Sentences, tables and figures of what steps 8 and 9 have written."""
-    said, _, rest = paths.effect_notes.read_text(encoding="utf-8").partition("\n\n")
-    captions = read_captions(rest) if rest.strip() else {}
-    tables = []
-    places = read(paths, "verdicts")
-    if len(places.columns) > 2:
-        tables.append(("Each method by four verdicts: value and place", plain_table(named(places))))
-    if paths.table("transplant").is_file():
-        means = wide(read(paths, "transplant"), ["metric"])
-        tables.append(("Transplants: means over folds", plain_table(means)))
-    if paths.table("planted").is_file():
-        means = wide(read(paths, "planted"), ["kind", "metric"])
-        tables.append(("Planted faults: means over faults and folds", plain_table(means)))
-    figures = [picture(paths, key, caption, shared) for key, caption in captions.items()]
-    return {"sentences": said.splitlines(), "tables": tables, "figures": figures}
 
 
 def wide(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -4,26 +4,32 @@ Light on purpose: where nothing has changed, nothing that makes pages is importe
 """
 
 import importlib
+import importlib.metadata
 import json
+import platform
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from utils.run import cli
 from utils.run.hashing import hash_bytes, hash_file
 from utils.run.ledger import Ledger
+from utils.run.paths import FoldPaths
 from utils.run.task import Task
 from utils.summary.effects import summarise as effects
-from utils.summary.folds.records import read_records, summary_paths
+from utils.summary.folds.read_records import read_records, summary_paths
+from utils.summary.folds.read_tables import judged_files, truths_of
+from utils.summary.folds.records import FoldRecord
 from utils.summary.folds.tables import STEP
+from utils.summary.page.made import made, of_fold
 from utils.summary.scores import summarise
 
-CODE = (
-    "summary.page.page", "summary.page.refresh", "summary.page.made", "summary.page.inline_svg",
-    "summary.documents.short",
-    "summary.folds.tables", "summary.folds.records", "summary.levels", "truth",
-)  # fmt: skip
+# By name: it is imported when it runs. What it imports is on record with it.
+WRITER = "utils.summary.page.write"
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 SHOWN = (".csv", ".svg", ".txt")
+# What makes the summary; the folds' provenance names what made the folds.
+PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "XlsxWriter", "Jinja2")
 NOT_YET = "Steps 8 and 9 answer this; they have not run on these folds."
 OUT_OF_DATE = (
     "What steps 8 and 9 found is older than the results on this page and is not shown; run "
@@ -54,37 +60,61 @@ def refresh(jobs: list[cli.Job]) -> None:
         shown = more.done
         has_run = any(fold.transplants.is_file() or fold.planted_table.is_file() for fold in folds)
         own = {name: ledger.constants[name] for name in summarise.CONSTANTS}
-        made = importlib.import_module("utils.summary.page.made").made(folds, records, own)
-        missing = None if shown else OUT_OF_DATE if has_run else NOT_YET
-        task = plan(ledger, [summary, more] if shown else [summary], made, missing)
+        about = {
+            "folds": sorted(fold.fold for fold in folds),
+            "made": how_made(folds, records, own),
+            "no_effects": None if shown else OUT_OF_DATE if has_run else NOT_YET,
+        }
+        task = plan(ledger, [summary, more] if shown else [summary], about)
         if first.args.force or not task.done:
             with task:
-                importlib.import_module("utils.summary.page.page").write(
-                    task, paths, sorted(fold.fold for fold in folds), made,
-                    first.constants["POSITIVE_PERCENT"], missing,
-                )  # fmt: skip
+                importlib.import_module(WRITER).write(
+                    task, paths, TEMPLATE, about, first.constants["POSITIVE_PERCENT"]
+                )
         ledger.hashes.save()
     finally:
         lock.release()
 
 
-def plan(
-    ledger: Ledger, shown: list[Task], made: dict[str, dict[str, str]], missing: str | None
-) -> Task:
+def how_made(
+    folds: list[FoldPaths], records: list[FoldRecord], own: dict[str, Any]
+) -> dict[str, dict[str, str]]:
+    """Constants, versions and hashes of the folds and of the summary, for a reader.
+
+    own : the summary's own constants.
+    """
+    each = []
+    for paths in folds:
+        content = json.loads(paths.provenance.read_text(encoding="utf-8"))
+        files = judged_files(paths, truths_of(paths, own["TRUTHS"]))
+        names = [path.relative_to(paths.results).as_posix() for path in files]
+        each.append(of_fold(content, names))
+    return made(records, each, own, versions_here())
+
+
+def versions_here() -> dict[str, str]:
+    """Versions of Python and of PACKAGES in this process."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **found}
+
+
+def plan(ledger: Ledger, shown: list[Task], about: dict[str, Any]) -> Task:
     """The task that makes the page.
 
     shown : the finished tasks whose results it shows.
-    missing : why what steps 8 and 9 say is not among them; None if it is.
+    about : of `page.write.write`.
     """
     names = [name for task in shown for name in ledger.content["tasks"][task.key]["outputs"]]
     return ledger.task(
         "report",
         inputs=[ledger.paths.results / name for name in names if name.endswith(SHOWN)],
         parameters={
-            "how the folds were made": hash_bytes(json.dumps(made, sort_keys=True).encode()),
-            "steps 8 and 9": missing,
+            "how the folds were made": hash_bytes(
+                json.dumps(about["made"], sort_keys=True).encode()
+            ),
+            "steps 8 and 9": about["no_effects"],
             "template": hash_file(TEMPLATE),
         },
         constants=["POSITIVE_PERCENT"],
-        code=[ModuleType(f"utils.{name}") for name in CODE],
+        code=[ModuleType(__name__), ModuleType(WRITER)],
     )

@@ -1,47 +1,31 @@
-"""Tables across folds: every value is a fold's, and the fold is the unit of every test.
-
-Tables are long and keyed by (level, method). The settings of a fold are
-averaged before anything is tested (utils.summary.statistics says why).
-"""
+"""Every method against every reference, paired by fold (docs/definitions.md 14)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from utils.data.repeats import repeats_of
 from utils.data.settings import ALL
-from utils.errors import UserError
 from utils.judge.scores.comparison import (
-    AT_K,
     LIFTED,
     NEURON,
     RANDOM_EXPECTED,
     RANDOM_SAMPLED,
     REFERENCES,
     WEIGHT,
-    WHOLE,
 )
 from utils.methods import METHODS
-from utils.summary import levels
-from utils.summary.folds.tables import AP_RATIO, STEP, FoldTables, shown
-from utils.summary.statistics import bootstrap
-from utils.summary.statistics import t_tests as statistics
-from utils.truth import CHANGE, POOLED, REPAIR, TRUTHS
+from utils.summary.folds.tables import FoldTables
+from utils.summary.rankings import Key, is_reference_only, levels_in_words, own_level
+from utils.summary.scores.means import LOWER_IS_BETTER, fold_column, metrics_of
+from utils.summary.statistics import effect_sizes, pairs, t_tests
+from utils.summary.statistics.bootstrap import wild_cluster_interval
+from utils.summary.statistics.limits import signed_rank_floor
 
-LOWER_IS_BETTER = ("first_hit", "first_hit_best", "first_hit_worst", "exam")
-PERMUTATION = {
-    "observed": "permutation_observed",
-    "null_mean": "permutation_null_mean",
-    "z": "permutation_z",
-    "p": "permutation_p",
-}
 REFERENCE_OF = {"random": RANDOM_EXPECTED}
-SUMMARY_HEAD = [
-    "truth", "metric", "level", "method", "n_folds", "n_settings", "mean", "sd", "low", "high",
-    "corrected_low", "corrected_high", "icc_settings",
-]  # fmt: skip
 COMPARISON_HEAD = [
     "truth", "family", "metric", "level", "method", "reference", "n_folds", "n_settings",
     "n_positive", "mean", "low", "high", "t", "p", "holm_p", "corrected_low", "corrected_high",
@@ -49,6 +33,79 @@ COMPARISON_HEAD = [
     "corrected_p", "corrected_holm_p", "wild_low", "wild_high", "rank_biserial", "a12",
     "icc_settings", "signed_rank_smallest_p", "note",
 ]  # fmt: skip
+
+
+class WrongConstant(ValueError):
+    """A constant names what is not there; the text says what to change it to."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """How folds are compared.
+
+    n_folds : folds of one repeat of the cross-validation, whichever are here.
+    draws, seed : of the wild cluster bootstrap.
+    """
+
+    n_folds: int
+    draws: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A method and the reference that it is compared with.
+
+    label : the reference as REFERENCES calls it.
+    """
+
+    method: Key
+    reference: Key
+    label: str
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides of a contrast on the same folds and settings, (folds, settings) each.
+
+    n_settings : the most settings that both have in a fold.
+    """
+
+    method: pd.DataFrame
+    reference: pd.DataFrame
+    n_settings: int
+
+
+def contrasts_of(scores: pd.DataFrame, references: Iterable[str]) -> list[Contrast]:
+    """Every method against every reference that ranks the same kind of item.
+
+    Left out: random rankings and the oracle, about which there is no hypothesis.
+
+    Raises
+    ------
+    WrongConstant : a reference is the name of no method.
+    """
+    keys = list(dict.fromkeys(zip(scores["level"], scores["method"], strict=True)))
+    names = {method for _, method in keys}
+    found = []
+    for reference in references:
+        wanted = REFERENCE_OF.get(reference, reference)
+        if wanted not in names:
+            known = ", ".join(sorted(names - {RANDOM_EXPECTED, RANDOM_SAMPLED, *REFERENCES}))
+            raise WrongConstant(
+                f"REFERENCES names {reference!r}, which is no method here; "
+                f"change it to random or one of {known}"
+            )
+        for family in ((WEIGHT, LIFTED), (NEURON,)):
+            at = next((level for level in family if (level, wanted) in keys), None)
+            if at is None:
+                continue
+            found += [
+                Contrast(key, (at, wanted), reference)
+                for key in keys
+                if key[0] in family and key != (at, wanted) and not is_reference_only(key[1])
+            ]
+    return found
 
 
 def is_setting_free(level: str, method: str, per_setting: bool = False) -> bool:
@@ -60,21 +117,11 @@ def is_setting_free(level: str, method: str, per_setting: bool = False) -> bool:
         return False
     if is_reference_only(method):
         return True
-    known = METHODS.get((NEURON if level == LIFTED else level, method))
+    known = METHODS.get(own_level(level, method))
     return known is not None and not known.per_setting
 
 
-def metrics_of(table: pd.DataFrame) -> list[str]:
-    """The metric columns, those at the same K together as in the scores table."""
-    names = [*(f"{name}@" for name in AT_K), *WHOLE]
-    return [
-        column
-        for column in table.columns
-        if column == AP_RATIO or column in names or column.split("@")[0] + "@" in names
-    ]
-
-
-def grids(table: pd.DataFrame, metric: str) -> dict[tuple[str, str], pd.DataFrame]:
+def grids(table: pd.DataFrame, metric: str) -> dict[Key, pd.DataFrame]:
     """One metric of each ranking: folds x settings, NaN where there is no value."""
     return {
         key: rows.pivot(index="fold", columns="setting", values=metric)
@@ -82,165 +129,10 @@ def grids(table: pd.DataFrame, metric: str) -> dict[tuple[str, str], pd.DataFram
     }
 
 
-def summary_table(tables: FoldTables, first: Iterable[str], n_folds: int) -> pd.DataFrame:
-    """Each metric of each ranking: fold means, their mean, sd and intervals.
-
-    first : the metrics to begin with.
-    n_folds : folds of one repeat of the cross-validation, whichever are here.
-
-    Returns
-    -------
-    Columns SUMMARY_HEAD and one per fold. `low`, `high`: 95% t interval, df =
-    folds - 1, folds taken as independent; `corrected_*`: with the variance of
-    Nadeau and Bengio. Sorted by metric, weights before neurons, best first.
-    """
-    parts = [
-        _summarise(tables.scores, tables.folds, n_folds),
-        _summarise(tables.stratified, tables.folds, n_folds),
-        permutation_summary(tables, n_folds),
-    ]
-    table = pd.concat(parts, ignore_index=True)
-    order = list(dict.fromkeys([*first, *metrics_of(tables.scores), *table["metric"]]))
-    table = _sort(table, order)
-    table.insert(0, "truth", tables.truth)
-    return table
-
-
-def _sort(table: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
-    place = {metric: i for i, metric in enumerate(metrics)}
-    better = table["mean"].where(~table["metric"].isin(LOWER_IS_BETTER), -table["mean"])
-    keys = pd.DataFrame(
-        {
-            "metric": table["metric"].map(place),
-            "neurons": table["level"] == NEURON,
-            "worse": -better,
-            "name": table["method"],
-            "level": table["level"],
-        }
-    )
-    order = keys.sort_values(list(keys.columns), kind="stable", na_position="last").index
-    return table.loc[order].reset_index(drop=True)
-
-
-def _summarise(table: pd.DataFrame, folds: list[int], n_folds: int) -> pd.DataFrame:
-    metrics = metrics_of(table)
-    rows = []
-    for (level, method), found in table.groupby(["level", "method"], sort=False):
-        cells = fold_cells(found, folds, metrics)
-        for place, metric in enumerate(metrics):
-            values = cells[:, :, place]
-            if not np.isnan(values).all():
-                head = {"metric": metric, "level": level, "method": method}
-                rows.append(head | spread(values, folds, n_folds))
-    return pd.DataFrame(rows)
-
-
-def fold_cells(rows: pd.DataFrame, folds: list[int], metrics: list[str]) -> np.ndarray:
-    """All metrics of one ranking: float64 (folds, settings, metrics), NaN where absent."""
-    settings = rows["setting"].unique()
-    cells = np.full((len(folds), len(settings), len(metrics)), np.nan)
-    place = (
-        pd.Index(folds).get_indexer(rows["fold"]),
-        pd.Index(settings).get_indexer(rows["setting"]),
-    )
-    cells[place] = rows[metrics].to_numpy(dtype=np.float64)
-    return cells
-
-
-def spread(values: np.ndarray, folds: list[int], n_folds: int) -> dict[str, float]:
-    """Fold means of one metric with their mean, sd and intervals.
-
-    values : (folds, settings), NaN where absent.
-    n_folds : folds of one repeat of the cross-validation.
-    """
-    means = statistics.fold_means(values)
-    present = means[~np.isnan(means)]
-    low, high = statistics.t_interval(present)
-    corrected = statistics.nadeau_bengio(present, n_folds)
-    return {
-        "n_folds": len(present),
-        "n_settings": int((~np.isnan(values)).sum(axis=1).max()),
-        "mean": present.mean() if len(present) else np.nan,
-        "sd": present.std(ddof=1) if len(present) > 1 else np.nan,
-        "low": low,
-        "high": high,
-        "corrected_low": corrected.low,
-        "corrected_high": corrected.high,
-        "icc_settings": statistics.intra_class_correlation(values),
-        **{fold_column(fold): value for fold, value in zip(folds, means, strict=True)},
-    }
-
-
-def fold_column(fold: int) -> str:
-    return f"fold{fold}"
-
-
-def permutation_summary(tables: FoldTables, n_folds: int) -> pd.DataFrame:
-    """The permutation tests as metrics; a p value has no mean: only the folds' own."""
-    rows = []
-    for (level, method, top), found in tables.permutation.groupby(
-        ["level", "method", "top"], sort=False
-    ):
-        for column, metric in PERMUTATION.items():
-            values = found.set_index("fold")[[column]].reindex(tables.folds).to_numpy()
-            row = {"metric": f"{metric}@{top}", "level": level, "method": method}
-            row |= spread(values, tables.folds, n_folds)
-            if column == "p":
-                row |= dict.fromkeys(SUMMARY_HEAD[6:], np.nan)
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A method and its reference, both (level, method)."""
-
-    method: tuple[str, str]
-    reference: tuple[str, str]
-    label: str
-
-
-def pairs_of(scores: pd.DataFrame, references: Iterable[str]) -> list[Pair]:
-    """Every method against every reference that ranks the same kind of item.
-
-    Left out: random rankings and the oracle, about which there is no hypothesis.
-
-    Raises
-    ------
-    UserError : a reference is the name of no method.
-    """
-    keys = list(dict.fromkeys(zip(scores["level"], scores["method"], strict=True)))
-    names = {method for _, method in keys}
-    pairs = []
-    for reference in references:
-        wanted = REFERENCE_OF.get(reference, reference)
-        if wanted not in names:
-            known = ", ".join(sorted(names - {RANDOM_EXPECTED, RANDOM_SAMPLED, *REFERENCES}))
-            raise UserError(
-                f"REFERENCES names {reference!r}, which is no method here; "
-                f"change it to random or one of {known}"
-            )
-        for family in ((WEIGHT, LIFTED), (NEURON,)):
-            at = next((level for level in family if (level, wanted) in keys), None)
-            if at is None:
-                continue
-            pairs += [
-                Pair(key, (at, wanted), reference)
-                for key in keys
-                if key[0] in family and key != (at, wanted) and not is_reference_only(key[1])
-            ]
-    return pairs
-
-
-def is_reference_only(method: str) -> bool:
-    """Whether a row is there to be compared with: random, or one that knows the training."""
-    return method in (RANDOM_EXPECTED, RANDOM_SAMPLED, *REFERENCES)
-
-
 def paired_grids(
-    values: dict[tuple[str, str], pd.DataFrame], pair: Pair, per_setting: bool = False
-) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """Both sides of a pair on the same folds and settings, and how many settings those are.
+    values: dict[Key, pd.DataFrame], contrast: Contrast, per_setting: bool = False
+) -> Sides:
+    """Both sides of a contrast on the same folds and settings.
 
     A method that does not depend on the setting has one value per fold; it
     stands under every setting of the other side. Otherwise the settings that
@@ -249,8 +141,8 @@ def paired_grids(
     values : of `grids`.
     per_setting : whether each setting has a truth of its own: nothing is then carried over.
     """
-    a, b = values[pair.method], values[pair.reference]
-    free = [is_setting_free(*key, per_setting) for key in (pair.method, pair.reference)]
+    a, b = values[contrast.method], values[contrast.reference]
+    free = [is_setting_free(*key, per_setting) for key in (contrast.method, contrast.reference)]
     if free == [True, False]:
         a = broadcast(a, b)
     elif free == [False, True]:
@@ -261,7 +153,7 @@ def paired_grids(
     shared = a.notna() & b.notna()
     a, b = a.where(shared), b.where(shared)
     some = shared.any(axis=1)
-    return a[some], b[some], int(shared.sum(axis=1).max()) if len(folds) else 0
+    return Sides(a[some], b[some], int(shared.sum(axis=1).max()) if len(folds) else 0)
 
 
 def broadcast(one: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
@@ -275,43 +167,47 @@ def comparison_table(
     tables: FoldTables,
     references: Iterable[str],
     metrics: Iterable[str],
-    n_folds: int,
-    draws: int,
-    seed: int,
+    design: Design,
 ) -> pd.DataFrame:
     """Every declared pair of rankings, on every declared metric.
 
     One family of tests per metric and kind of item; Holm's adjustment is within it.
 
-    n_folds : folds of one repeat of the cross-validation.
-    draws, seed : of the wild cluster bootstrap.
-
     Returns
     -------
     Columns COMPARISON_HEAD, and the paired difference in each fold.
+
+    Raises
+    ------
+    WrongConstant : a reference is no method here, or a metric is not one to compare by.
     """
-    pairs = pairs_of(tables.scores, references)
+    contrasts = contrasts_of(tables.scores, references)
     rows = []
     for metric in metrics:
-        if metric not in tables.scores.columns:
-            known = ", ".join(metrics_of(tables.scores))
-            raise UserError(
-                f"COMPARED_METRICS names {metric!r}, which step 7 does not compute; "
-                f"change it or K_PERCENTS (it has {known})"
-            )
-        if metric in LOWER_IS_BETTER:
-            raise UserError(
-                f"COMPARED_METRICS names {metric!r}, of which less is better: differences, effect "
-                "sizes and ranks would read the wrong way round; name one of which more is better"
-            )
+        check_metric(metric, tables.scores)
         values = grids(tables.scores, metric)
-        for pair in pairs:
-            sides = paired_grids(values, pair, tables.per_setting)
-            rows.append(compare_metric(tables, pair, metric, sides, n_folds, draws, seed))
+        for contrast in contrasts:
+            sides = paired_grids(values, contrast, tables.per_setting)
+            rows.append(compare_metric(tables, contrast, metric, sides, design))
     table = pd.DataFrame(rows, columns=_comparison_columns(tables.folds))
     if rows:
         table = adjust(table.dropna(subset="mean"))
     return table
+
+
+def check_metric(metric: str, scores: pd.DataFrame) -> None:
+    """Raise WrongConstant where methods cannot be compared by a metric."""
+    if metric not in scores.columns:
+        known = ", ".join(metrics_of(scores))
+        raise WrongConstant(
+            f"COMPARED_METRICS names {metric!r}, which step 7 does not compute; "
+            f"change it or K_PERCENTS (it has {known})"
+        )
+    if metric in LOWER_IS_BETTER:
+        raise WrongConstant(
+            f"COMPARED_METRICS names {metric!r}, of which less is better: differences, effect "
+            "sizes and ranks would read the wrong way round; name one of which more is better"
+        )
 
 
 def _comparison_columns(folds: list[int]) -> list[str]:
@@ -320,50 +216,46 @@ def _comparison_columns(folds: list[int]) -> list[str]:
 
 def compare_metric(
     tables: FoldTables,
-    pair: Pair,
+    contrast: Contrast,
     metric: str,
-    sides: tuple[pd.DataFrame, pd.DataFrame, int],
-    n_folds: int,
-    draws: int,
-    seed: int,
-) -> dict:
+    sides: Sides,
+    design: Design,
+) -> dict[str, Any]:
     """One row of the comparisons, without what depends on its family.
 
     sides : of `paired_grids`.
     """
-    a, b, settings = sides
-    test = statistics.compare_pair(statistics.fold_means(a), statistics.fold_means(b), n_folds)
-    repeats = repeats_of(a.index, n_folds)
+    a, b = sides.method, sides.reference
+    test = pairs.compare_pair(t_tests.fold_means(a), t_tests.fold_means(b), design.n_folds)
+    repeats = repeats_of(a.index, design.n_folds)
     wild = (
-        bootstrap.wild_cluster_interval(a - b, draws=draws, seed=seed, repeats=repeats)
+        wild_cluster_interval(a - b, draws=design.draws, seed=design.seed, repeats=repeats)
         if len(a)
-        else (np.nan,) * 2
+        else t_tests.Interval(np.nan, np.nan)
     )
     missing = [fold for fold in tables.folds if fold not in a.index]
     values = dict(zip(a.index, test.differences, strict=True))
     return {
         "truth": tables.truth,
-        "family": f"{metric}, {levels.in_words(pair.method[0] == NEURON)}",
+        "family": f"{metric}, {levels_in_words(contrast.method[0] == NEURON)}",
         "metric": metric,
-        "level": pair.method[0],
-        "method": pair.method[1],
-        "reference": pair.label,
-        "n_settings": settings,
+        "level": contrast.method[0],
+        "method": contrast.method[1],
+        "reference": contrast.label,
+        "n_settings": sides.n_settings,
         **{key: value for key, value in vars(test).items() if key != "differences"},
-        "wild_low": wild[0] if np.isfinite(wild[0]) else np.nan,
-        "wild_high": wild[1] if np.isfinite(wild[1]) else np.nan,
-        "icc_settings": statistics.intra_class_correlation(a - b),
+        "wild_low": wild.low if np.isfinite(wild.low) else np.nan,
+        "wild_high": wild.high if np.isfinite(wild.high) else np.nan,
+        "icc_settings": effect_sizes.intra_class_correlation(a - b),
         "signed_rank_smallest_p": (
-            np.nan if len(set(repeats)) > 1 else statistics.signed_rank_floor(test.n_folds)
+            np.nan if len(set(repeats)) > 1 else signed_rank_floor(test.n_folds)
         ),
-        "note": pair_note(test, wild, missing),
+        "note": note_of(test, wild, missing),
         **{fold_column(fold): values.get(fold, np.nan) for fold in tables.folds},
     }
 
 
-def pair_note(
-    test: statistics.PairComparison, wild: tuple[float, float], missing: list[int]
-) -> str:
+def note_of(test: pairs.PairComparison, wild: t_tests.Interval, missing: list[int]) -> str:
     """What is left out of a row, in words."""
     notes = []
     if missing:
@@ -372,7 +264,7 @@ def pair_note(
         notes.append("one fold: no interval, no test")
     elif np.isnan(test.t):
         notes.append("the difference is the same in all folds: no interval, no test")
-    if np.isinf(wild[0]):
+    if np.isinf(wild.low):
         notes.append("wild cluster interval unbounded")
     return "; ".join(notes)
 
@@ -386,66 +278,8 @@ def adjust(table: pd.DataFrame) -> pd.DataFrame:
         parts.append(
             ordered.assign(
                 family=f"{family} ({tests} tests)",
-                holm_p=statistics.holm(ordered["p"]),
-                corrected_holm_p=statistics.holm(ordered["corrected_p"]),
+                holm_p=t_tests.holm(ordered["p"]),
+                corrected_holm_p=t_tests.holm(ordered["corrected_p"]),
             )
         )
     return pd.concat(parts, ignore_index=True)
-
-
-def times_table(times: pd.DataFrame, folds: list[int]) -> pd.DataFrame:
-    """Seconds of each timed thing, summed over the settings of a fold, and their mean over folds.
-
-    times : rows of the folds' exp-fl-5-<i>_time.csv with their step.
-    """
-    keys = ["step", "method", "n", "device"]
-    sums = (
-        times.groupby([*keys, "fold"], sort=False, dropna=False)["elapsed_s"]
-        .agg(["sum", "size"])
-        .reset_index()
-    )
-    rows = []
-    for key, found in sums.groupby(keys, sort=False, dropna=False):
-        seconds = found.set_index("fold")["sum"].reindex(folds)
-        rows.append(
-            {"truth": timed_truth(key[0], key[1])}
-            | dict(zip(keys, key, strict=True))
-            | {
-                "n_folds": len(found),
-                "n_timed": int(found["size"].max()),
-                "mean_s": seconds.mean(),
-                "sd_s": seconds.std(ddof=1),
-                **{fold_column(fold): seconds[fold] for fold in folds},
-            }
-        )
-    table = pd.DataFrame(rows).sort_values(["step", "method", "n"], kind="stable")
-    return table.astype({"n": "Int64"}).reset_index(drop=True)
-
-
-# What step 1 times, and the truth that it belongs to.
-TRUTH_OF_TIMED = {"ground_truth": CHANGE, "pooled": POOLED, "repair credit": REPAIR}
-
-
-def timed_truth(step: int, method: str) -> str | None:
-    """The truth that a timed thing was made for or compared with; None for the rest."""
-    if method in TRUTH_OF_TIMED:
-        return TRUTH_OF_TIMED[method]
-    first = method.split("/")[0]
-    if step == STEP:
-        return first if first in TRUTHS else CHANGE
-    return None
-
-
-def settings_table(tables: FoldTables, metric: str) -> pd.DataFrame:
-    """The folds' settings, and beside each what every method scores there (descriptive)."""
-    chosen = tables.scores[tables.scores["level"] != NEURON]
-    wide = chosen.assign(
-        column=[shown(*key) for key in zip(chosen["level"], chosen["method"], strict=True)]
-    ).pivot(index=["fold", "setting"], columns="column", values=metric)
-    order = (
-        wide.mean().sort_values(ascending=False, kind="stable").index
-    )  # best first, as in the other tables
-    wide = wide[order].add_prefix(f"{metric} ")
-    table = tables.settings.merge(wide.reset_index(), on=["fold", "setting"], how="left")
-    table.insert(0, "truth", tables.truth)
-    return table

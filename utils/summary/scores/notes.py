@@ -6,8 +6,8 @@ from utils import ranking
 from utils.data.repeats import describe
 from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
 from utils.summary.folds.tables import FoldTables
-from utils.summary.levels import STAR
-from utils.summary.statistics import t_tests as statistics
+from utils.summary.rankings import STAR, Key
+from utils.summary.statistics import limits
 
 COLUMNS = {
     "truth": "what a ranking is compared with: 'change' |W(M2) - W(M1)|; 'pooled' its mean over "
@@ -108,7 +108,7 @@ WHICH_INTERVAL_OF_REPEATS = (
 )
 
 
-def partial(scores: pd.DataFrame, folds: list[int]) -> list[tuple[str, str]]:
+def partial(scores: pd.DataFrame, folds: list[int]) -> list[Key]:
     """The methods, (level, method), that are not in every fold; lifted ones count once."""
     present = scores.groupby(["level", "method"], sort=False)["fold"].nunique()
     return [
@@ -176,11 +176,11 @@ def of(tables: FoldTables, metrics: list[str], n_folds: int) -> list[str]:
         f"{f': {repeated}' if repeated else ''}. The unit is the fold: settings are "
         "averaged inside a fold first. A method that does not depend on the setting has one value "
         "per fold.",
-        statistics.left_out(len(folds)),
+        limits.left_out(len(folds)),
     ]
     if len(folds) > 1:
         said += [
-            statistics.NO_SIGNED_RANK if repeated else statistics.signed_rank_note(len(folds)),
+            limits.NO_SIGNED_RANK if repeated else limits.signed_rank_note(len(folds)),
             WHICH_INTERVAL_OF_REPEATS if repeated else WHICH_INTERVAL,
             f"The family that was declared in advance is {metrics[0]}; the comparisons on "
             f"{', '.join(metrics[1:]) or 'nothing else'} are secondary. p values are Holm-adjusted "

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from utils.summary.folds.tables import seconds_of, shown
+from utils.summary.folds.tables import seconds_of
+from utils.summary.rankings import Key, shown
 from utils.truth import CHANGE
 
 SIGNIFICANT = 0.05
@@ -17,8 +18,8 @@ LAYER_COLUMNS = ["fold", "n_test", "loss_m1", "loss_transplanted", "share_recove
 def overview_table(
     verdict: pd.DataFrame,
     intervals: dict[str, pd.DataFrame],
-    specificity: dict[tuple[str, str], float],
-    seconds: dict[tuple[str, str], float],
+    specificity: dict[Key, float],
+    seconds: dict[Key, float],
 ) -> pd.DataFrame:
     """One row per method: what each truth says of it, and what else is asked first.
 
@@ -79,24 +80,25 @@ def layer_table(repair: pd.DataFrame) -> pd.DataFrame:
 def sentences(
     verdict: pd.DataFrame,
     references: pd.DataFrame,
-    agreement: pd.DataFrame,
+    truths: pd.DataFrame,
     layer: pd.DataFrame,
     k: str,
 ) -> list[str]:
     """The finding in words; every number is one of the given tables'.
 
     references : columns truth, method, lift: the ceiling and the neuron oracle.
+    truths : of `truth_agreement`.
     k : the percent of lift@K, such as "1%".
     """
     said = [
-        of_truth(truth, rows, references[references["truth"] == truth], k)
+        truth_in_words(truth, rows, references[references["truth"] == truth], k)
         for truth, rows in verdict.groupby("truth", sort=False)
     ]
-    for row in agreement.itertuples(index=False):
+    for row in truths.itertuples(index=False):
         if np.isfinite(row.kendall_tau):
             said.append(
                 f"Order of the {row.n_methods} methods by '{row.truth_a}' and by '{row.truth_b}': "
-                f"Kendall's tau {row.kendall_tau:.2f} ({in_words(row.kendall_tau)})."
+                f"Kendall's tau {row.kendall_tau:.2f} ({agreement(row.kendall_tau)})."
             )
     if len(layer):
         mean = layer[["loss_m1", "loss_transplanted", "share_recovered"]].mean()
@@ -108,7 +110,7 @@ def sentences(
     return said
 
 
-def of_truth(truth: str, rows: pd.DataFrame, references: pd.DataFrame, k: str) -> str:
+def truth_in_words(truth: str, rows: pd.DataFrame, references: pd.DataFrame, k: str) -> str:
     told = rows["p_adjusted"] <= SIGNIFICANT
     above = int((told & (rows["z"] > 0)).sum())
     below = int((told & (rows["z"] < 0)).sum())
@@ -126,7 +128,7 @@ def of_truth(truth: str, rows: pd.DataFrame, references: pd.DataFrame, k: str) -
     return text + "."
 
 
-def in_words(tau: float) -> str:
+def agreement(tau: float) -> str:
     """What a rank correlation says of two orders."""
     if tau > 0.6:
         return "they agree"

@@ -16,20 +16,10 @@ from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task
 from utils.summary.documents import short
-from utils.summary.folds.records import (
-    FoldRecord,
-    read_records,
-    refuse_mixed,
-    remarks,
-    summary_paths,
-)
-from utils.summary.folds.tables import (
-    STEP,
-    STEPS,
-    judged_files,
-    truths_of,
-    undefused,
-)
+from utils.summary.folds.read_records import read_records, refuse_mixed, summary_paths
+from utils.summary.folds.read_tables import STEPS, judged_files, truths_of
+from utils.summary.folds.records import FoldRecord, remarks
+from utils.summary.folds.tables import STEP
 
 CONSTANTS = [
     "TRUTHS", "REFERENCES", "COMPARED_METRICS", "BOOTSTRAP_DRAWS", "N_FOLDS", "SEED",
@@ -37,23 +27,8 @@ CONSTANTS = [
 ]  # fmt: skip
 KEY = f"{STEP}/summary"
 OF_FOLDS = "provenance of the folds"
-# The modules that decide the summary's content, by name: they are imported when it is made.
-CODE = (
-    "data.repeats", "ranking", "run.pictures", "summary.scores.comparisons",
-    "summary.statistics.bootstrap",
-    "summary.scores.write",
-    "summary.folds.records", "summary.folds.tables", "summary.documents.latex",
-    "summary.scores.notes",
-    "summary.statistics.t_tests", "summary.scores.summarise", "summary.documents.workbook",
-    "summary.figures.catalogue", "summary.figures.critical_difference",
-    "summary.figures.cumulative_gain", "summary.figures.locations",
-    "summary.figures.metrics_at_k", "summary.figures.names", "summary.figures.settings",
-    "summary.figures.shared", "summary.figures.specificity", "summary.figures.styles",
-    "summary.figures.time", "summary.figures.truths", "summary.levels",
-    "summary.scores.overview", "summary.documents.short", "summary.scores.verdict",
-    "summary.scores.views", "judge.relabelled",
-    "judge.relabelling", "judge.specificity", "truth",
-)  # fmt: skip
+# By name: it is imported when it runs. What it imports is on record with it.
+WRITER = "utils.summary.scores.write"
 
 
 def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
@@ -79,10 +54,8 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
             before = known["outputs"]
             announce_other_folds(paths, known["recipe"], records)
             with task:
-                # Imports pingouin, openpyxl and the plots.
-                importlib.import_module("utils.summary.scores.write").write(
-                    task, paths, folds, first.constants, said
-                )
+                # Imports the workbook and the plots.
+                importlib.import_module(WRITER).write(task, paths, folds, first.constants, said)
             for name in set(before) - set(task.outputs):
                 (paths.results / name).unlink(missing_ok=True)
         ledger.hashes.save()
@@ -102,7 +75,7 @@ def plan(ledger: Ledger, folds: list[FoldPaths], records: list[FoldRecord]) -> T
             "constants of the folds": {record.name: record.constants for record in records},
             "remarks": remarks(records),
         },
-        code=[ModuleType(f"utils.{name}") for name in CODE],
+        code=[ModuleType(__name__), ModuleType(WRITER)],
     )
 
 
@@ -143,7 +116,7 @@ def _hash_table(hashes: HashCache, path: Any) -> str:
 def finding(paths: SummaryPaths, constants: dict[str, Any]) -> str:
     """What was found, in sentences and one short table, as text for the terminal."""
     overview = storage.read_table(paths.table("overview"), ["level", "method"], STEP)
-    overview["method"] = [undefused(str(name)) for name in overview["method"]]
+    overview["method"] = [storage.undefused(str(name)) for name in overview["method"]]
     found, _, _ = paths.notes.read_text(encoding="utf-8").partition("\n\n")
     k = f"{constants['POSITIVE_PERCENT']:g}%"
     return (

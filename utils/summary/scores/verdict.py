@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from utils.judge.verdict.relabelling import Relabelled
+from utils.summary.rankings import Key
 
 COLUMNS = [
     "truth", "level", "method", "n_folds", "k", "lift", "null_mean", "null_sd", "z", "p",
@@ -33,7 +34,7 @@ class Standing:
     z_null: np.ndarray
 
 
-def across_folds(folds: list[Relabelled]) -> Standing:
+def standing_of(folds: list[Relabelled]) -> Standing:
     """Mean over folds; the folds' relabellings are independent, so their variances add up."""
     count = len(folds)
     lift = float(np.mean([fold.lift for fold in folds]))
@@ -71,14 +72,14 @@ def adjusted(family: list[Standing]) -> list[float]:
     return [p_value(standing.z, largest) for standing in family]
 
 
-def share_of(value: float, best: float, chance: float = 1.0) -> float:
+def share_of_best(value: float, best: float, chance: float = 1.0) -> float:
     """(value - random)/(best - random): 1 is as good as `best`, below 0 worse than chance."""
     return (value - chance) / (best - chance) if best > chance else float("nan")
 
 
 def verdict_table(
     truth: str,
-    found: dict[tuple[str, str], list[Relabelled]],
+    found: dict[Key, list[Relabelled]],
     k: int,
     ceiling: float,
     oracle: float,
@@ -90,7 +91,7 @@ def verdict_table(
     found : (level, method) -> its folds. All of them are one family.
     ceiling, oracle : lift of the replays and of the neuron oracle, NaN where there is none.
     """
-    standings = {key: across_folds(folds) for key, folds in found.items()}
+    standings = {key: standing_of(folds) for key, folds in found.items()}
     rows = []
     for (key, one), p_adjusted in zip(
         standings.items(), adjusted(list(standings.values())), strict=True
@@ -98,8 +99,8 @@ def verdict_table(
         rows.append(
             (
                 truth, *key, one.n_folds, k, one.lift, one.null_mean, one.null_sd, one.z,
-                p_value(one.z, one.z_null), p_adjusted, share_of(one.lift, ceiling),
-                share_of(one.lift, oracle),
+                p_value(one.z, one.z_null), p_adjusted, share_of_best(one.lift, ceiling),
+                share_of_best(one.lift, oracle),
             )
         )  # fmt: skip
     table = pd.DataFrame(rows, columns=COLUMNS)

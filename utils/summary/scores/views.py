@@ -1,5 +1,6 @@
 """What each truth says across the folds that have it, and what several truths say together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,15 +9,11 @@ import pandas as pd
 
 from utils.data.repeats import describe
 from utils.judge.scores.comparison import CEILING, ORACLE
-from utils.judge.verdict.fold import read_nulls
-from utils.judge.verdict.relabelling import Relabelled
 from utils.judge.verdict.specificity import specificity
-from utils.run import storage
-from utils.run.paths import FoldPaths
-from utils.summary.folds import tables as fold_tables
-from utils.summary.folds.tables import STEP, FoldTables
-from utils.summary.scores import comparisons as across_folds
-from utils.summary.scores import verdict
+from utils.summary.folds.tables import FoldTables, spread_budgets
+from utils.summary.rankings import Key
+from utils.summary.scores.comparisons import Design, comparison_table
+from utils.summary.scores.means import summary_table
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,6 @@ class View:
     repeated : folds of one repeat, where the folds are of several repeats; else None.
     """
 
-    folds: list[FoldPaths]
     tables: FoldTables
     metrics: list[str]
     summary: pd.DataFrame
@@ -50,39 +46,22 @@ class View:
         return float(values.iloc[0]) if len(values) else float("nan")
 
 
-def make_view(folds: list[FoldPaths], truth: str, constants: dict[str, Any]) -> View:
-    tables = fold_tables.load(folds, truth)
-    metrics = fold_tables.spread_budgets(constants["COMPARED_METRICS"], tables.scores.columns)
-    compared = across_folds.comparison_table(
-        tables,
-        constants["REFERENCES"],
-        metrics,
-        constants["N_FOLDS"],
-        constants["BOOTSTRAP_DRAWS"],
-        constants["SEED"],
-    )
-    summary = across_folds.summary_table(tables, metrics, constants["N_FOLDS"])
-    repeated = constants["N_FOLDS"] if describe(tables.folds, constants["N_FOLDS"]) else None
-    return View(folds, tables, metrics, summary, compared, repeated)
+def make_view(tables: FoldTables, constants: Mapping[str, Any]) -> View:
+    """Summarise and compare the folds' tables by one truth.
 
+    constants : COMPARED_METRICS, REFERENCES, N_FOLDS, BOOTSTRAP_DRAWS and SEED by name.
 
-def verdict_of(view: View, references: pd.DataFrame) -> pd.DataFrame:
-    """One truth's rows of verdict.csv."""
-    found: dict[tuple[str, str], list[Relabelled]] = {}
-    k = 0
-    for paths in view.folds:
-        table = fold_tables.read(paths.judged("relabelled", view.truth), ["level", "k", "null_sd"])
-        remedy = storage.run_again(STEP)
-        lifts = paths.relabelled_lifts(view.truth)
-        nulls = storage.load_array(lifts, (np.float64,), (len(table), None), remedy)
-        for key, values in read_nulls(table, nulls):
-            found.setdefault(key, []).append(Relabelled(**values))
-        k = int(table["k"].max()) if len(table) else k
-    ends = references[references["truth"] == view.truth].set_index("method")["lift"]
-    nan = float("nan")
-    return verdict.verdict_table(
-        view.truth, found, k, ends.get(CEILING, nan), ends.get(ORACLE, nan)
-    )
+    Raises
+    ------
+    comparisons.WrongConstant : REFERENCES or COMPARED_METRICS names what is not there.
+    """
+    n_folds = constants["N_FOLDS"]
+    design = Design(n_folds, constants["BOOTSTRAP_DRAWS"], constants["SEED"])
+    metrics = spread_budgets(constants["COMPARED_METRICS"], tables.scores.columns)
+    compared = comparison_table(tables, constants["REFERENCES"], metrics, design)
+    summary = summary_table(tables, metrics, n_folds)
+    repeated = n_folds if describe(tables.folds, n_folds) else None
+    return View(tables, metrics, summary, compared, repeated)
 
 
 def reference_lifts(views: list[View], column: str) -> pd.DataFrame:
@@ -96,7 +75,7 @@ def reference_lifts(views: list[View], column: str) -> pd.DataFrame:
     return table.dropna(ignore_index=True)
 
 
-def specificities(crossed: pd.DataFrame, column: str) -> dict[tuple[str, str], float]:
+def specificities(crossed: pd.DataFrame, column: str) -> dict[Key, float]:
     """Mean of each method's specificity over the folds where it has one, NaN if in none."""
     found = {}
     for key, rows in crossed.groupby(["level", "method"], sort=False):
@@ -104,15 +83,3 @@ def specificities(crossed: pd.DataFrame, column: str) -> dict[tuple[str, str], f
         each = each[~np.isnan(each)]
         found[key] = float(each.mean()) if len(each) else float("nan")
     return found
-
-
-def read_all(folds: list[FoldPaths], table: str, columns: list[str]) -> pd.DataFrame:
-    """A table of every fold, one below the other, with the fold; of no folds an empty one."""
-    parts = []
-    for paths in folds:
-        found = storage.read_table(getattr(paths, table), columns, STEP)
-        if "method" in found:
-            found["method"] = [fold_tables.undefused(str(name)) for name in found["method"]]
-        parts.append(found.assign(fold=paths.fold))
-    empty = pd.DataFrame(columns=[*columns, "loss_transplanted", "n_test", "fold"])
-    return pd.concat(parts, ignore_index=True) if parts else empty

@@ -1,31 +1,25 @@
-"""Make every file of the summary across folds."""
+"""Writes every file of the summary across folds."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
-from utils.run import pictures
+from utils.errors import UserError
+from utils.judge.scores.comparison import CEILING, ORACLE
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task
 from utils.summary.documents import latex, short, workbook
 from utils.summary.figures import catalogue
-from utils.summary.folds import tables as fold_tables
-from utils.summary.scores import comparisons as across_folds
+from utils.summary.figures.save import save_figures
+from utils.summary.folds.read_tables import folds_with, load, read_all, read_relabelled
+from utils.summary.folds.tables import seconds_per_fold
 from utils.summary.scores import notes, overview
-from utils.summary.scores.views import (
-    make_view,
-    read_all,
-    reference_lifts,
-    specificities,
-    verdict_of,
-)
+from utils.summary.scores.comparisons import WrongConstant
+from utils.summary.scores.means import settings_table
+from utils.summary.scores.times import times_table
+from utils.summary.scores.verdict import verdict_table
+from utils.summary.scores.views import View, make_view, reference_lifts, specificities
 from utils.truth import REPAIR
-
-NO_GLYPH = (
-    "no installed font has the characters {}: the figures show boxes for them; install one (on "
-    "Debian fonts-noto-cjk) and run exp-fl-5-7.py --force"
-)
 
 
 def write(
@@ -38,16 +32,24 @@ def write(
     """Read the folds, compare across them, and write tables, workbook, LaTeX and figures.
 
     remarks : sentences about how the folds were made, for the notes.
+
+    Raises
+    ------
+    UserError : REFERENCES or COMPARED_METRICS names what is not there.
     """
-    present = {name: fold_tables.folds_with(folds, name) for name in constants["TRUTHS"]}
-    repaired = present.get(REPAIR, [])
-    views = [make_view(found, name, constants) for name, found in present.items() if found]
-    whole, percent = max(views, key=lambda view: len(view.folds)), constants["POSITIVE_PERCENT"]
+    present = {name: folds_with(folds, name) for name in constants["TRUTHS"]}
+    present = {name: found for name, found in present.items() if found}
+    repaired, percent = present.get(REPAIR, []), constants["POSITIVE_PERCENT"]
+    try:
+        views = [make_view(load(found, name), constants) for name, found in present.items()]
+    except WrongConstant as error:
+        raise UserError(str(error)) from None
+    whole = max(views, key=lambda view: len(view.tables.folds))
     column = f"lift@{percent:g}%"
-    times = across_folds.times_table(whole.tables.times, whole.tables.folds)
-    seconds = fold_tables.seconds_per_fold(times)
+    times = times_table(whole.tables.times, whole.tables.folds)
+    seconds = seconds_per_fold(times)
     references = reference_lifts(views, column)
-    verdicts = pd.concat([verdict_of(view, references) for view in views], ignore_index=True)
+    verdicts = read_verdicts(present, references)
     crossed = read_all(repaired, "specificity", ["level", "method", "setting", "truth_setting"])
     layer = overview.layer_table(read_all(repaired, "repair_table", ["setting", "loss_m1"]))
     truths = overview.truth_agreement(verdicts)
@@ -58,16 +60,7 @@ def write(
     for view in views:
         said += notes.absent_truth(view.truth, view.tables.folds, whole.tables.folds)
         said += notes.fewer_positives(view.tables, percent)
-    sheets = {
-        "Verdict": verdicts,
-        "Summary": below([view.summary for view in views]),
-        "Comparisons": below([view.compared for view in views]),
-        "Scores": below([with_truth(view.tables.scores, view.truth) for view in views]),
-        "Settings": below(
-            [across_folds.settings_table(view.tables, view.metrics[0]) for view in views]
-        ),
-        "Times": times,
-    }
+    sheets = sheets_of(views, verdicts, times)
     task.save_table(paths.table("overview"), table)
     for name in ("Verdict", "Summary", "Comparisons", "Times"):
         task.save_table(paths.table(name.lower()), sheets[name])
@@ -75,36 +68,46 @@ def write(
     if len(layer):
         task.save_table(paths.table("layer"), layer)
     task.save_bytes(paths.notes, ("\n".join([*found, "", *said]) + "\n").encode())
-    front = workbook.Overview(
-        found, f"{column} by each truth", short.short_table(table), short.LEGEND
-    )
+    front = workbook.Front(found, f"{column} by each truth", short.short_table(table), short.LEGEND)
     task.save_bytes(paths.workbook, workbook.render(front, notes.COLUMNS, said, sheets))
     text = latex.document(views, verdicts, seconds, [*found, *said])
     task.save_bytes(paths.latex, text.encode())
-    figures = catalogue.every_figure(views, verdicts, references, crossed, seconds, percent)
-    draw(task, paths, figures)
+    across = catalogue.AcrossTruths(verdicts, references, crossed)
+    captions = save_figures(task, paths, catalogue.every_figure(views, across, seconds, percent))
+    task.save_bytes(paths.captions, f"{captions.text}\n".encode())
+    task.save_bytes(paths.latex_captions, captions.latex.encode())
+
+
+def read_verdicts(folds: dict[str, list[FoldPaths]], references: pd.DataFrame) -> pd.DataFrame:
+    """verdict.csv: every truth's rows, one below the other.
+
+    folds : by truth, those that have it. references : of `reference_lifts`.
+    """
+    parts = []
+    for truth, found in folds.items():
+        ends = references[references["truth"] == truth].set_index("method")["lift"]
+        best = [ends.get(name, float("nan")) for name in (CEILING, ORACLE)]
+        k, relabelled = read_relabelled(found, truth)
+        parts.append(verdict_table(truth, relabelled, k, *best))
+    return pd.concat(parts, ignore_index=True)
+
+
+def sheets_of(
+    views: list[View], verdicts: pd.DataFrame, times: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """The tables of the workbook, by the names of their sheets."""
+    scores = [view.tables.scores.assign(truth=view.truth) for view in views]
+    scores = [table[["truth", *table.columns.drop("truth")]] for table in scores]
+    return {
+        "Verdict": verdicts,
+        "Summary": below([view.summary for view in views]),
+        "Comparisons": below([view.compared for view in views]),
+        "Scores": below(scores),
+        "Settings": below([settings_table(view.tables, view.metrics[0]) for view in views]),
+        "Times": times,
+    }
 
 
 def below(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Tables one below the other; without the empty ones, where any is not."""
     return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
-
-
-def with_truth(table: pd.DataFrame, truth: str) -> pd.DataFrame:
-    table = table.copy()
-    table.insert(0, "truth", truth)
-    return table
-
-
-def draw(task: Task, paths: SummaryPaths, figures: Iterable[catalogue.Drawn]) -> None:
-    """Save every figure, and what stands under it as text and as LaTeX."""
-    captions: dict[str, str] = {}
-    missing: set[str] = set()
-    for drawn in figures:
-        catalogue.save(task, paths, drawn)
-        captions[drawn.title] = drawn.caption
-        missing |= pictures.missing_glyphs(drawn.figure)
-    if missing:
-        print(NO_GLYPH.format("".join(sorted(missing))))
-    text = "\n\n".join(f"{name}: {caption.strip()}" for name, caption in captions.items())
-    task.save_bytes(paths.captions, f"{text}\n".encode())
-    task.save_bytes(paths.latex_captions, latex.figures(captions).encode())

@@ -1,11 +1,12 @@
 """Wild cluster bootstrap-t: an interval whose units are whole folds, and repeats of them."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from utils.summary.statistics.t_tests import ROUNDING, fold_means, varies
+from utils.summary.statistics.t_tests import ROUNDING, Interval, fold_means, varies
 
 # Up to here all 6^folds weight vectors are used, and no draw is random.
 MOST_ENUMERATED_FOLDS = 6
@@ -17,7 +18,7 @@ def wild_cluster_interval(
     draws: int = 9999,
     seed: int = 777,
     repeats: np.ndarray | None = None,
-) -> tuple[float, float]:
+) -> Interval:
     """Interval for the mean difference, each fold with the same weight.
 
     Every residual of fold f is multiplied by one weight v_f, so the settings of
@@ -31,7 +32,7 @@ def wild_cluster_interval(
 
     With several repeats there are two levels. The residual of a fold is that of its
     repeat's mean plus its own inside the repeat; the first is multiplied by a weight
-    of the repeat, the second by one of the fold, and sd becomes `spread`.
+    of the repeat, the second by one of the fold, and sd becomes `scaled_error`.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def wild_cluster_interval(
 
     Returns
     -------
-    (low, high). NaN with fewer than two folds or if all fold means are equal;
+    NaN with fewer than two folds or if all fold means are equal;
     (-inf, inf) with two folds at 95%, whose weights leave t* unbounded too often.
 
     Notes
@@ -65,12 +66,12 @@ def wild_cluster_interval(
     groups = np.zeros(len(means)) if repeats is None else np.asarray(repeats)
     groups, means = groups[~np.isnan(means)], means[~np.isnan(means)]
     if not varies(means):
-        return math.nan, math.nan
+        return Interval(math.nan, math.nan)
     member = (groups[:, None] == np.unique(groups)).astype(np.float64)  # (folds, repeats)
     resampled = np.sort(_absolute_t(resample(means, member, draws, seed), member))  # (vectors,)
     critical = resampled[math.ceil(level * (len(resampled) - 1))]
-    half = critical * spread(means, member) / math.sqrt(len(means))
-    return float(means.mean() - half), float(means.mean() + half)
+    half = critical * scaled_error(means, member) / math.sqrt(len(means))
+    return Interval(float(means.mean() - half), float(means.mean() + half))
 
 
 def resample(means: np.ndarray, member: np.ndarray, draws: int, seed: int) -> np.ndarray:
@@ -90,7 +91,14 @@ def one_level(member: np.ndarray) -> bool:
     return member.shape[1] in (1, len(member))
 
 
-def variances(values: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+class TwoLevels(NamedTuple):
+    """What belongs to the repeats, and what to the folds inside them."""
+
+    repeats: np.ndarray
+    folds: np.ndarray
+
+
+def variances(values: np.ndarray, member: np.ndarray) -> TwoLevels:
     """Variance between repeats and inside them, of values (..., folds); neither below 0.
 
     By the analysis of variance of a one-way random model, for any sizes of the repeats
@@ -103,10 +111,10 @@ def variances(values: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.nd
     centred = means - values.mean(axis=-1, keepdims=True)
     square = (sizes * centred**2).sum(axis=-1) / (repeats - 1)
     size = (folds - (sizes**2).sum() / folds) / (repeats - 1)
-    return np.maximum(square - inside, 0) / size, inside
+    return TwoLevels(np.maximum(square - inside, 0) / size, inside)
 
 
-def spread(values: np.ndarray, member: np.ndarray) -> np.ndarray:
+def scaled_error(values: np.ndarray, member: np.ndarray) -> np.ndarray:
     """√F times the standard error of the mean of values (..., folds), all of one weight.
 
     The standard deviation where the fold is the only unit; else from the two levels'
@@ -114,11 +122,13 @@ def spread(values: np.ndarray, member: np.ndarray) -> np.ndarray:
     """
     if one_level(member):
         return values.std(axis=-1, ddof=1)
-    between, inside = variances(values, member)
-    return np.sqrt(inside + between * (member.sum(axis=0) ** 2).sum() / len(member))
+    variance = variances(values, member)
+    return np.sqrt(
+        variance.folds + variance.repeats * (member.sum(axis=0) ** 2).sum() / len(member)
+    )
 
 
-def reflated_residuals(means: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def reflated_residuals(means: np.ndarray, member: np.ndarray) -> TwoLevels:
     """Residuals of the repeats (repeats,) and of the folds inside them (folds,).
 
     Scaled so that their mean squares are the variances of the two levels. As they come,
@@ -126,10 +136,10 @@ def reflated_residuals(means: np.ndarray, member: np.ndarray) -> tuple[np.ndarra
     are too small, for they are about estimated means (Carpenter, Goldstein and Rasbash,
     JRSS C 52 (2003)).
     """
-    between, inside = variances(means, member)
+    variance = variances(means, member)
     centres = means @ member / member.sum(axis=0)
     outer, inner = centres - means.mean(), means - centres @ member.T
-    return _reflated(outer, between), _reflated(inner, inside)
+    return TwoLevels(_reflated(outer, variance.repeats), _reflated(inner, variance.folds))
 
 
 def _reflated(residuals: np.ndarray, variance: float) -> np.ndarray:
@@ -140,7 +150,7 @@ def _reflated(residuals: np.ndarray, variance: float) -> np.ndarray:
 def _absolute_t(resampled: np.ndarray, member: np.ndarray) -> np.ndarray:
     """|t| of each row of `resampled` (vectors, folds) against 0, inf without spread."""
     mean = np.abs(resampled.mean(axis=1))
-    error = spread(resampled, member) / math.sqrt(resampled.shape[1])
+    error = scaled_error(resampled, member) / math.sqrt(resampled.shape[1])
     varied = error > ROUNDING * mean
     return np.divide(mean, error, out=np.full(len(mean), np.inf), where=varied)
 

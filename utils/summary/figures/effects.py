@@ -1,0 +1,71 @@
+"""Every figure of steps 8 and 9, and what stands under it in a paper."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from utils.summary.effects.recovery import verdict_names
+from utils.summary.figures import recovery
+from utils.summary.figures.catalogue import LOOK, Drawn
+from utils.summary.figures.shared import WIDTHS
+from utils.summary.figures.styles import Styles
+from utils.summary.rankings import STAR
+
+CAPTIONS = {
+    "loss_against_k": "Loss on the test split that M1 recovers with M2's values in the first K% "
+    "of the weights, setting 'all', mean over folds, logarithmic but near 0; dotted: K = "
+    "1%. Black: rankings that know M2. "
+    "A transplant needs M2 and repairs nothing. " + LOOK + STAR + ".",
+    "repaired_and_broken": "Test samples that M1 gets right with M2's values in the first 1% of "
+    "the weights and got wrong before (right, filled), and the other way round (left, hollow), "
+    "mean over folds. Colours as in all figures. " + STAR + ".",
+    "blocks": "Accuracy that M1 gains with M2's weights of one block, and that M2 loses with "
+    "M1's, mean over folds: where in the network does the last epoch work?",
+    "lift_and_recovery": "Each method's lift@1% by a truth against the loss that its first 1% "
+    "recovers, settings averaged, mean over folds. Dashed: chance. " + LOOK + STAR + ".",
+    "planted": "Lift of the planted weights among as many of each ranking, by kind of fault "
+    "(filled: in whole neurons; hollow: in single weights), mean over faults and folds, "
+    "logarithmic from chance (1). Colours as in all figures. " + STAR + ".",
+    "verdicts": "Each method's place, the best on top, by the truths, by the loss recovered at "
+    "1% and by planted faults. " + LOOK + STAR + ".",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EffectTables:
+    """What steps 8 and 9 found, of all folds; empty where no fold has it.
+
+    transplants, layers : the folds' tables, one below the other.
+    joined : by truth, of `recovery.joined`.
+    planted, verdicts : of `recovery.planted_table` and `recovery.verdicts_table`.
+    """
+
+    transplants: pd.DataFrame
+    layers: pd.DataFrame
+    joined: dict[str, pd.DataFrame]
+    planted: pd.DataFrame
+    verdicts: pd.DataFrame
+
+
+def every_figure(
+    found: EffectTables, styles: Styles, widths: Sequence[str] = tuple(WIDTHS)
+) -> Iterator[Drawn]:
+    """Each figure of steps 8 and 9 that has something to show.
+
+    styles : those of step 7's figures.
+    """
+    several = len(verdict_names(found.verdicts)) > 1
+    makers = {
+        "loss_against_k": (len(found.transplants), recovery.loss_against_k, found.transplants),
+        "repaired_and_broken": (
+            len(found.transplants), recovery.repaired_and_broken, found.transplants,
+        ),
+        "blocks": (len(found.layers), recovery.blocks, found.layers),
+        "lift_and_recovery": (len(found.joined), recovery.lift_and_recovery, found.joined),
+        "planted": (len(found.planted), recovery.planted_lifts, found.planted),
+        "verdicts": (several, recovery.verdict_places, found.verdicts),
+    }  # fmt: skip
+    for name, (there, draw, table) in makers.items():
+        for width in widths if there else ():
+            yield Drawn(name, width, draw(table, styles, width), CAPTIONS[name])

@@ -1,0 +1,62 @@
+"""Writes report.html, from what lies in the summary's folder."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from utils.run.paths import SummaryPaths
+from utils.run.task import Task
+from utils.summary.folds.read_tables import read
+from utils.summary.page.page import Found, Svg, content_of, read_captions, render
+
+WIDE, NARROW = "2col", "1col"
+# Without transplants, or without planted faults, steps 8 and 9 write no such table.
+OPTIONAL = ("transplant", "planted")
+
+
+def write(
+    task: Task, paths: SummaryPaths, template: Path, about: dict[str, Any], percent: float
+) -> None:
+    """Put the page together.
+
+    about : what no file of the summary says: `folds`, how they were `made`, and `no_effects`,
+        why what steps 8 and 9 say is not there, or None if it is.
+    percent : of the weights that are positives.
+    """
+    captions = read_captions(paths.captions.read_text(encoding="utf-8"))
+    found = read_found(paths, paths.notes, captions, ("overview", "verdict"))
+    effects = None if about["no_effects"] else read_effects(paths)
+    content = content_of(found, effects, percent) | about | {"ds": paths.ds}
+    page = render(template.read_text(encoding="utf-8"), content)
+    task.save_bytes(paths.report, page.encode())
+
+
+def read_effects(paths: SummaryPaths) -> Found:
+    """What steps 8 and 9 have written."""
+    _, _, below = paths.effect_notes.read_text(encoding="utf-8").partition("\n\n")
+    names = ("verdicts", "transplant", "planted")
+    return read_found(paths, paths.effect_notes, read_captions(below), names)
+
+
+def read_found(
+    paths: SummaryPaths, notes: Path, captions: dict[str, str], names: tuple[str, ...]
+) -> Found:
+    """The finding in `notes`, the tables that are there and the figures that have a caption."""
+    said, _, below = notes.read_text(encoding="utf-8").partition("\n\n")
+    there = [name for name in names if name not in OPTIONAL or paths.table(name).is_file()]
+    tables = {name: read_table(paths, name) for name in there}
+    figures = {key: read_figure(paths, key) for key in captions}
+    return Found(said.splitlines(), below.splitlines(), captions, tables, figures)
+
+
+def read_table(paths: SummaryPaths, name: str) -> pd.DataFrame:
+    """One of the summary's tables, with the methods' own names."""
+    return read(paths.table(name), [])
+
+
+def read_figure(paths: SummaryPaths, key: str) -> Svg:
+    """key : name of a figure, with its truth's folder if it has one."""
+    truth, _, name = key.rpartition("/")
+    files = [paths.figure(name, width, truth or None) for width in (WIDE, NARROW)]
+    return Svg(*(file.with_suffix(".svg").read_bytes() for file in files))
