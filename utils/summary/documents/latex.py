@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from utils.judge.scores.comparison import LIFTED, NEURON
+from utils.judge.names import LIFTED, NEURON
 from utils.summary.documents.latex_text import (
     compilable,
     escape,

@@ -9,8 +9,7 @@ import pandas as pd
 from utils.data.settings import COLUMNS as SETTINGS_COLUMNS
 from utils.data.settings import SETTINGS_STEP
 from utils.errors import UserError
-from utils.judge.verdict.fold import read_nulls
-from utils.judge.verdict.relabelling import Relabelled
+from utils.judge.verdict.relabelling import Relabelled, read_nulls
 from utils.run import storage
 from utils.run.ledger import TIME_COLUMNS
 from utils.run.paths import FoldPaths

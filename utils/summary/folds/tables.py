@@ -7,14 +7,8 @@ import numpy as np
 import pandas as pd
 
 from utils.data.settings import ALL
-from utils.judge.given_seconds import GIVEN
-from utils.judge.scores.comparison import (
-    AT_K,
-    LIFTED,
-    RANDOM_EXPECTED,
-    RANDOM_SAMPLED,
-    WEIGHT,
-)
+from utils.judge.names import GIVEN, LIFTED, RANDOM_EXPECTED, RANDOM_SAMPLED, WEIGHT
+from utils.judge.scores.comparison import AT_K
 from utils.methods import METHODS
 from utils.summary.rankings import Key, own_level
 from utils.truth import TRUTHS

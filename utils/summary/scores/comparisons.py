@@ -9,14 +9,7 @@ import pandas as pd
 
 from utils.data.repeats import repeats_of
 from utils.data.settings import ALL
-from utils.judge.scores.comparison import (
-    LIFTED,
-    NEURON,
-    RANDOM_EXPECTED,
-    RANDOM_SAMPLED,
-    REFERENCES,
-    WEIGHT,
-)
+from utils.judge.names import LIFTED, NEURON, RANDOM_EXPECTED, RANDOM_SAMPLED, REFERENCES, WEIGHT
 from utils.methods import METHODS
 from utils.summary.folds.tables import FoldTables
 from utils.summary.rankings import Key, is_reference_only, levels_in_words, own_level

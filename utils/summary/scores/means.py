@@ -9,7 +9,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from utils.judge.scores.comparison import AT_K, NEURON, WHOLE
+from utils.judge.names import NEURON
+from utils.judge.scores.comparison import AT_K, WHOLE
 from utils.summary.folds.tables import AP_RATIO, FoldTables
 from utils.summary.rankings import shown
 from utils.summary.statistics import effect_sizes, t_tests

@@ -4,7 +4,7 @@ import pandas as pd
 
 from utils import ranking
 from utils.data.repeats import describe
-from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
+from utils.judge.names import LIFTED, NEURON, WEIGHT
 from utils.summary.folds.tables import FoldTables
 from utils.summary.rankings import STAR, Key
 from utils.summary.statistics import limits

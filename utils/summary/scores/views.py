@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from utils.data.repeats import describe
-from utils.judge.scores.comparison import CEILING, ORACLE
+from utils.judge.names import CEILING, ORACLE
 from utils.judge.verdict.specificity import specificity
 from utils.summary.folds.tables import FoldTables, spread_budgets
 from utils.summary.rankings import Key

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from utils.errors import UserError
-from utils.judge.scores.comparison import CEILING, ORACLE
+from utils.judge.names import CEILING, ORACLE
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task
 from utils.summary.documents import latex, short, workbook
