@@ -158,7 +158,7 @@ def bench_ranking(shape: Shape, repeats: int) -> list[dict]:
         return comparison.compare(groups, truth, comparison.LIFTED, n)
 
     def expanded() -> dict[str, float]:
-        whole = ranking.lift(neuron_scores, shape.d)
+        whole = ranking.spread(neuron_scores, shape.d)
         groups = metrics.group_items(whole, ranking.rank_by(whole), truth.weights, ks)
         return comparison.compare(groups, truth, comparison.LIFTED, n)
 

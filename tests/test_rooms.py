@@ -45,8 +45,8 @@ def looks_back(room: str, source: str) -> list[str]:
     allowed = {
         other for other, floor in FLOOR_OF.items() if floor < FLOOR_OF[room] or other == room
     }
-    if room in FLOORS[0]:  # the ground: constants and errors stand alone, ranking on them
-        allowed = {"errors"} if room == "ranking" else set()
+    if room in FLOORS[0]:  # the ground: each stands alone
+        allowed = set()
     return sorted(imported_rooms(source) - allowed)
 
 

@@ -285,7 +285,7 @@ def test_curves_are_the_expected_mass(tables, jobs):
     groups = metrics.group_neurons(scores, truth.by_neuron)
     mass = [metrics.expected_total(groups.start, groups.gain, int(k)) for k in ks]
     assert found["mass"] == pytest.approx(np.array(mass) / truth.weights.total_gain)
-    lifted = ranking.lift(scores, given.D)
+    lifted = ranking.spread(scores, given.D)
     draws = []
     rng = np.random.default_rng(0)
     for _ in range(400):  # random orders within ties

@@ -166,7 +166,7 @@ def neuron_and_gradient(
         kept[top] = neuron_score[top]
         neuron_score = kept
     score = ranking.minmax(np.abs(grad_loss))
-    score += ranking.lift(neuron_score, d)
+    score += ranking.spread(neuron_score, d)
     score *= 0.5
     return score
 

@@ -64,7 +64,12 @@ class Job:
         if given is None:
             return [ranking.default_budget(d)]
         values = [given] if isinstance(given, int) else given
-        return [ranking.check_budget(n, d, m) for n in sorted(set(values))]
+        try:
+            return [ranking.check_budget(n, d, m) for n in sorted(set(values))]
+        except ValueError as error:
+            raise UserError(
+                f"{error}; change --n, or NEURON_BUDGET in utils/constants.py"
+            ) from None
 
     @property
     def seed(self) -> int:

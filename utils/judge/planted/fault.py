@@ -133,7 +133,7 @@ def judge_methods(
             found = method.function(evidence)
         score, order = found.score, found.ranking
         if level == NEURON:
-            score, order = ranking.lift(score, d), None
+            score, order = ranking.spread(score, d), None
         order = ranking.rank_by(score) if order is None else order
         shown = LIFTED if level == NEURON else WEIGHT
         rows.append({"level": shown, "method": name} | planted.score_row(score, order, truth))

@@ -44,7 +44,7 @@ def evaluate_source(
         if source.n is None:
             values = comparison.compare(found, truth, level, only(ns))
             if kendall and level != NEURON:
-                shown = scores if level == WEIGHT else ranking.lift(scores, truth.d)
+                shown = scores if level == WEIGHT else ranking.spread(scores, truth.d)
                 values["kendall"] = metrics.kendall(shown, truth.weights.gain)
             elif level == NEURON:
                 values["kendall"] = metrics.kendall(scores, truth.neurons.gain)
