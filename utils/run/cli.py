@@ -36,7 +36,8 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 class Job:
     """One step on one fold: what a script's `work` function is given.
 
-    left_out : why each of a user's files was left out; named again when all is done.
+    left_out : why each of a user's files was left out, by what the line is about; named again
+        when all is done.
     only_look : nothing is to be made; what is not up to date is refused.
     """
 
@@ -45,14 +46,17 @@ class Job:
     args: argparse.Namespace
     constants: dict[str, Any]
     log: logging.Logger
-    left_out: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
     only_look: bool = False
 
-    def leave_out(self, reason: str) -> None:
-        """Go on without a file of the user's: the step ends with the status of a mistake."""
-        if reason not in self.left_out:
+    def leave_out(self, reason: str, about: str | None = None) -> None:
+        """Go on without a file of the user's: the step ends with the status of a mistake.
+
+        about : what is left out, where several folds can have it: it is named once for all.
+        """
+        if (about or reason) not in self.left_out:
             self.log.warning("left out: %s", reason)
-            self.left_out.append(reason)
+            self.left_out[about or reason] = reason
 
     def warn(self, text: str) -> None:
         """A warning, each `run exp-fl-5-<i>.py` in it completed with the options of this call."""
@@ -289,7 +293,15 @@ def run(
 
 
 def left_out(finished: list[tuple[Job, Any]]) -> list[str]:
-    return [f"left out: {reason}" for job, _ in finished for reason in job.left_out]
+    """A line for each thing that was left out, in however many folds."""
+    found: dict[str, list[str]] = {}
+    for job, _ in finished:
+        for about, reason in job.left_out.items():
+            found.setdefault(about, []).append(reason)
+    return [
+        f"left out{f' in {len(reasons)} folds' if len(reasons) > 1 else ''}: {reasons[0]}"
+        for reasons in found.values()
+    ]
 
 
 def run_fold(

@@ -8,15 +8,12 @@ from tqdm import tqdm
 from utils.errors import UserError
 from utils.judge.planted.plant import plant as planted
 from utils.judge.planted.plant.fault import (
-    CODE,
     COLUMNS,
     REASON,
     STEP,
     Faults,
     fault_recipe,
-    find_fault,
     judge_fault,
-    judge_methods,
     save_rows,
 )
 from utils.judge.planted.plant.own import own_rows, own_task, write_own
@@ -33,13 +30,13 @@ from utils.truth.credit_of_fold import TEST
 
 def require_ready(job: Job) -> None:
     """Refuse a fold whose states of either split are missing or stale."""
-    own.methods_of(job.args)
+    own.methods_of(job.args, METHODS)
     if REPAIR not in job.constants["TRUTHS"]:
         raise UserError(
             "faults are planted with the test split, which only the truth 'repair' needs; "
             "add it to TRUTHS in utils/constants.py and run exp-fl-5-2.py again"
         )
-    if not chosen_methods(METHODS, job.constants) and not own.methods_of(job.args):
+    if not chosen_methods(METHODS, job.constants) and not own.methods_of(job.args, METHODS):
         raise UserError(
             "METHODS_TO_RUN in utils/constants.py names no method, and score files cannot be asked "
             "for planted faults; name some, or give functions of your own with --methods"
@@ -57,15 +54,15 @@ def plant_fold(job: Job, inputs: Inputs) -> pd.DataFrame:
     every = list(planted.faults(job.constants["PLANTED_FAULTS"]))
     for kind, number in tqdm(every, desc="planted faults", unit="fault"):
         parts.append(write_fault(job, inputs, kind, number, faults))
-        for key, method in own.methods_of(job.args).items():
+        for key, method in own.methods_of(job.args, METHODS).items():
             try:
                 write_own(job, inputs, kind, number, faults, key, method)
             except own.MethodFailed as error:
                 failures.setdefault(key, {})[f"{kind}{number}"] = str(error)
                 inputs.ledger.drop(own_task(kind, number, *key))
         parts += own_rows(job, inputs, kind, number)
-    for found in failures.values():
-        job.leave_out(own.failures_in_words(found, "fault"))
+    for key, found in failures.items():
+        job.leave_out(own.failures_in_words(found, "fault"), about=f"--methods {'/'.join(key)}")
     task = inputs.ledger.task("planted", inputs=[(path, STEP) for path in parts])
     if not task.done:
         with task:
@@ -93,13 +90,7 @@ def write_fault(job: Job, inputs: Inputs, kind: str, number: int, faults: Faults
     rows_path = paths.planted(kind, number, "rows")
     methods = chosen_methods(METHODS, job.constants)
     recipe = fault_recipe(job)
-    recipe["code"] = (
-        *CODE,
-        *dict.fromkeys(module for method in methods.values() for module in method.code),
-        *(method.function for method in methods.values()),
-        find_fault,
-        judge_methods,
-    )
+    recipe["makes"] = [method.function for method in methods.values()]
     task = inputs.ledger.task(f"{kind}{number}", **recipe)
     if task.done:
         return rows_path

@@ -27,8 +27,7 @@ def write_own(
 ) -> None:
     """The row of a user's method on one fault, in a file of its own; an empty one without fault."""
     recipe = fault_recipe(job)
-    recipe["code"] = (*recipe["code"], *method.code)
-    recipe["parameters"] = method.recipe["parameters"]
+    recipe |= {"makes": method.function, "parameters": method.parameters}
     task = inputs.ledger.task(own_task(kind, number, *key), **recipe)
     if task.done:
         return
