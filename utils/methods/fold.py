@@ -117,7 +117,7 @@ def localise_fold(
                     forget(inputs.ledger, setting, method, ns)
                     continue
                 for n in ns:
-                    count["cut", cut(job, inputs, setting, method, n)] += 1
+                    count["cut", save_first(job, inputs, setting, method, n)] += 1
     for label, found in failures.items():
         job.leave_out(own.failures_in_words(found), about=f"--methods {label}")
     return count
