@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from utils.judge.planted.plant.fault import COLUMNS
 
-from utils.judge.transplant.walk import walk as transplant
+from utils.judge.planted.fault import COLUMNS
+from utils.judge.transplant import walk as transplant
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.summary import effect_files, recovery
 from utils.summary.figures import styles

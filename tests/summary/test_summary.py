@@ -12,7 +12,7 @@ from scipy import stats
 
 from utils import constants, ranking
 from utils.errors import UserError
-from utils.judge.details.curves import curves as details
+from utils.judge.details import curves as details
 from utils.judge.scores import comparison, metrics
 from utils.judge.scores.comparison import LIFTED, WEIGHT
 from utils.run.paths import FoldPaths, SummaryPaths

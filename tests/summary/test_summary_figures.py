@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from utils.judge.details.curves import curves as details
+from utils.judge.details import curves as details
 from utils.judge.scores import comparison
 from utils.judge.scores.comparison import LIFTED, WEIGHT
 from utils.run import pictures

@@ -11,7 +11,7 @@ import numpy as np
 from utils import ranking
 from utils.data.settings import ALL
 from utils.errors import UserError
-from utils.judge.details.curves import curves as details
+from utils.judge.details import curves as details
 from utils.judge.scores import comparison
 from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT, FoldTruth
 from utils.methods import METHODS

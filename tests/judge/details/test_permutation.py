@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from utils import ranking
-from utils.judge.details.curves import permutation
+from utils.judge.details import permutation
 
 
 def random_set(rng, m, d, k):

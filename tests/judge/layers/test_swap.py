@@ -7,7 +7,7 @@ import pytest
 import references
 import torch
 
-from utils.judge.layers.swap import swap as layers
+from utils.judge.layers import swap as layers
 
 SAMPLES = 11
 

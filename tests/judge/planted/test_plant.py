@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import references
 import torch
-from utils.judge.planted.plant.fault import judge_methods
 
 from utils import ranking
-from utils.judge.planted.plant import plant as planted
+from utils.judge.planted import plant as planted
+from utils.judge.planted.fault import judge_methods
 from utils.methods.evidence import Evidence
 from utils.model.states import states_from_h
 

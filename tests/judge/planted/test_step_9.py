@@ -9,7 +9,7 @@ import pandas as pd
 import pipeline
 import pytest
 
-from utils.judge.planted.plant import fault as faults
+from utils.judge.planted import fault as faults
 from utils.model import checkpoints
 from utils.ranking import flatten
 

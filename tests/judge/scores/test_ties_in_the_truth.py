@@ -12,8 +12,8 @@ import torch
 
 from utils import ranking
 from utils.errors import UserError
-from utils.judge.details.curves import curves as details
-from utils.judge.details.curves import permutation
+from utils.judge.details import curves as details
+from utils.judge.details import permutation
 from utils.judge.scores import comparison, metrics
 from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
 from utils.summary import fold_tables, notes

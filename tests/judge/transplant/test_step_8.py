@@ -8,9 +8,9 @@ import pandas as pd
 import pipeline
 import pytest
 
-from utils.judge.layers.swap import swap as layers
-from utils.judge.transplant.walk import fold as transplants
-from utils.judge.transplant.walk import walk as transplant
+from utils.judge.layers import swap as layers
+from utils.judge.transplant import fold as transplants
+from utils.judge.transplant import walk as transplant
 
 FOLD = Path("exp-fl-5") / pipeline.NAME
 

@@ -7,7 +7,7 @@ import references
 import torch
 
 from utils import ranking
-from utils.judge.transplant.walk import walk as transplant
+from utils.judge.transplant import walk as transplant
 from utils.model import forward
 from utils.model.states import States, load_tail, states_from_h
 

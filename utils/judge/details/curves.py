@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils import ranking
-from utils.judge.details.curves import permutation
+from utils.judge.details import permutation
 from utils.judge.scores import metrics, nulls
 from utils.judge.scores.comparison import AT_K, LIFTED, NEURON, WEIGHT, FoldTruth
 

@@ -7,8 +7,8 @@ from tqdm import tqdm
 
 from utils import ranking
 from utils.data.settings import ALL
-from utils.judge.details.curves import curves as details
-from utils.judge.details.curves import permutation
+from utils.judge.details import curves as details
+from utils.judge.details import permutation
 from utils.judge.scores.comparison import WEIGHT
 from utils.judge.sources import Source, read_order, read_scores, shown_name
 from utils.judge.truths import TruthOfFold

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from utils.constants import PROFILES
-from utils.judge.layers.swap import swap as layers
+from utils.judge.layers import swap as layers
 from utils.model import forward
 from utils.model.inputs import M1, M2, TEST, Inputs
 from utils.pieces import cpu_threads

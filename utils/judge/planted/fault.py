@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from utils import pieces, ranking
-from utils.judge.planted.plant import plant as planted
+from utils.judge.planted import plant as planted
 from utils.judge.scores import metrics, nulls
 from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
 from utils.methods.evidence import Evidence

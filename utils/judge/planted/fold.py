@@ -6,8 +6,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils.errors import UserError
-from utils.judge.planted.plant import plant as planted
-from utils.judge.planted.plant.fault import (
+from utils.judge.planted import plant as planted
+from utils.judge.planted.fault import (
     COLUMNS,
     REASON,
     STEP,
@@ -16,7 +16,7 @@ from utils.judge.planted.plant.fault import (
     judge_fault,
     save_rows,
 )
-from utils.judge.planted.plant.own import own_rows, own_task, write_own
+from utils.judge.planted.own import own_rows, own_task, write_own
 from utils.methods import METHODS, own
 from utils.methods.chosen import chosen_methods
 from utils.model.inputs import Inputs, open_inputs

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from utils.judge.planted.plant.fault import (
+from utils.judge.planted.fault import (
     REASON,
     STEP,
     Faults,

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from utils import ranking
 from utils.data.settings import ALL, SETTINGS_STEP, read_settings
-from utils.judge.details.curves import curves as details
+from utils.judge.details import curves as details
 from utils.judge.details.fold import write_curves, write_permutations
 from utils.judge.given_seconds import record_given_seconds
 from utils.judge.references import (

@@ -6,7 +6,7 @@ import pandas as pd
 from utils import ranking
 from utils.data.settings import ALL
 from utils.errors import UserError
-from utils.judge.details.curves import curves as details
+from utils.judge.details import curves as details
 from utils.judge.scores import comparison, metrics
 from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT, FoldTruth
 from utils.judge.sources import RANDOM, STEP, Source, read_order, read_scores

@@ -17,7 +17,7 @@ from utils.judge.scores.fold import find_sources
 from utils.judge.sources import ORACLE as ORACLE_FILE
 from utils.judge.sources import STEP as JUDGED_STEP
 from utils.judge.sources import TRUTH_STEP, Source, read_file, read_order, require_all
-from utils.judge.transplant.walk import walk as transplant
+from utils.judge.transplant import walk as transplant
 from utils.model import checkpoints, states, tail
 from utils.model.inputs import M1, M2_FFN, Inputs, open_inputs
 from utils.run import storage

@@ -8,7 +8,8 @@ from scipy import sparse
 from tqdm import tqdm
 
 from utils import ranking
-from utils.judge.details.curves import permutation, shown_level
+from utils.judge.details import permutation
+from utils.judge.details.curves import shown_level
 from utils.judge.sources import Source, read_file
 from utils.judge.truths import TruthOfFold
 from utils.judge.verdict import relabelling, specificity
