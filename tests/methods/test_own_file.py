@@ -5,6 +5,7 @@ import os
 import random
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -138,13 +139,13 @@ def disturb():
 
 def state():
     return {
-        "folder": os.getcwd(),
+        "folder": Path.cwd(),
         "variables": dict(os.environ),
         "warnings": list(warnings.filters),
         "logging": (logging.getLogger().handlers[:], logging.root.manager.disable),
         "arguments": sys.argv[:],
         "random": random.getstate(),
-        "numpy": str(np.random.get_state()),
+        "numpy": str(np.random.get_state()),  # noqa: NPY002
         "torch": torch.get_rng_state().tolist(),
         "dtype": torch.get_default_dtype(),
         "gradients": torch.is_grad_enabled(),

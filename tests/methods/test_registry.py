@@ -76,9 +76,7 @@ def test_an_edit_in_a_methods_file_makes_stale_what_imports_it(tree, file):
     assert stale == own | borrowers.get(file, set())
 
 
-@pytest.mark.parametrize(
-    "file", ["fold", "registry", "chosen", "own/load", "own/names", "__init__"]
-)
+@pytest.mark.parametrize("file", ["fold", "cut", "registry", "chosen", "own/load", "__init__"])
 def test_what_runs_methods_is_in_no_methods_code(tree, file):
     before = code_on_record(tree)
     path = tree / "utils" / "methods" / f"{file}.py"
