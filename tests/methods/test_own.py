@@ -251,6 +251,23 @@ def test_step_7_leaves_out_what_is_out_of_date(server, root):
     assert not len(rows_of(root, "good")) and len(rows_of(root, "bl"))
 
 
+def test_step_7_notices_that_what_the_file_imports_was_edited(server, root):
+    mine, helper = root / "mine.py", root / "helper.py"
+    mine.write_text(f"from helper import f\n{HEAD}{define('neuron', 'good', 'return f(e)')}")
+    helper.write_text("def f(e): return e.mean_act\n")
+    assert run_stage(server, 5, root, "--methods", str(mine)).status == 0
+    helper.write_text("def f(e): return -e.mean_act\n")
+    done = run_stage(server, 7, root)
+    assert done.status == 2
+    assert all(f"{mine}, or what it imports, has changed" in x for x in done.stderr.splitlines())
+    assert not len(rows_of(root, "good")) and len(rows_of(root, "bl"))
+    before = np.load(root / RESULTS / "all" / "neuron_good_score.npy")
+    assert run_stage(server, 5, root, "--methods", str(mine)).status == 0
+    assert np.array_equal(np.load(root / RESULTS / "all" / "neuron_good_score.npy"), -before)
+    assert run_stage(server, 7, root).status == 0
+    assert len(rows_of(root, "good"))
+
+
 def test_a_method_that_stands_under_all_alone_now_leaves_nothing_elsewhere(server, root):
     mine, results = root / "mine.py", root / RESULTS
     text = HEAD + define("neuron", "good", "return e.mean_act")

@@ -14,7 +14,7 @@ from utils.errors import UserError
 from utils.judge.details import curves as details
 from utils.judge.scores import comparison
 from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT, FoldTruth
-from utils.methods import METHODS
+from utils.methods import METHODS, own
 from utils.methods.chosen import chosen_methods, stands_under
 from utils.run import storage
 from utils.run.cli import Job
@@ -130,9 +130,9 @@ def usable_user_sources(
 
 
 def require_current(ledger: Ledger, source: Source) -> None:
-    """Refuse scores that step 5 made with a user's function, of another M1 or other samples."""
+    """Refuse scores that step 5 made with a user's function, of another M1 or an older file."""
     made_by = ledger.producer(ledger.relative(source.score))
-    reason = made_by and ledger.why_stale(made_by)
+    reason = made_by and (ledger.why_stale(made_by) or own.why_edited(ledger, made_by))
     if reason:
         raise UserError(
             f"{source.score} is out of date: {reason}; give the file of your methods to "
@@ -141,13 +141,11 @@ def require_current(ledger: Ledger, source: Source) -> None:
 
 
 def require_own_name(source: Source) -> None:
-    """Refuse a user's file whose name stands for something else in our tables."""
-    key = source.level, source.method
-    taken = key in METHODS or key == (NEURON, ORACLE) or source.method in RESERVED
-    if taken or re.search(r"^random \(stratified|\(n=\d+\)$", source.method):
+    """Refuse a user's file by the rule for names of all methods of a user's."""
+    reason = own.why_no_name(source.level, source.method, METHODS)
+    if reason:
         raise UserError(
-            f"{source.score} has a name that step 7 uses for a ranking of its own; "
-            f"rename it to {source.level}_<another name>_score.npy, or take it away"
+            f"{source.score}: {reason} to {source.level}_<another name>_score.npy, or take it away"
         )
 
 

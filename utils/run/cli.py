@@ -28,6 +28,8 @@ USER_MISTAKE = 2
 DEFECT = 1
 # Options for inputs that do not lie below --root, and what they point to.
 ROOTS = {"--data-root": "dataset/", "--training-root": "out_vit_*/"}
+# Steps that take a user's own methods.
+TAKE_METHODS = ("5", "9")
 # What flock answers where the file system cannot lock.
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
@@ -390,10 +392,17 @@ def whole_commands(message: str, paths: FoldPaths, args: argparse.Namespace) -> 
         pair += "" if step is None else f" --{name} {step}"
     if getattr(args, "accept_pair", False):
         pair += " --accept-pair"
+    given = getattr(args, "methods", None)
+    methods = "" if given is None else f" --methods {shlex.quote(str(given))}"
     return re.sub(
         rf"(run exp-fl-5-(\d)\.py(?: {ONLY_FOLDS})?)(?! --)",
         # Step 0 makes the checkpoints, it does not choose among them.
-        lambda found: found[1] + where + (pair if found[2] != "0" else ""),
+        lambda found: (
+            found[1]
+            + where
+            + (pair if found[2] != "0" else "")
+            + (methods if found[2] in TAKE_METHODS else "")
+        ),
         message,
     )
 
