@@ -51,6 +51,11 @@ def _put_device(before: torch.device) -> None:
         torch.set_default_device(before)
 
 
+def _put_deterministic(before: bool) -> None:
+    if torch.are_deterministic_algorithms_enabled() != before:  # to set it imports a compiler
+        torch.use_deterministic_algorithms(before)
+
+
 def _gpu_seeds() -> list[torch.Tensor]:
     return torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
 
@@ -63,7 +68,6 @@ def _put_gpu_seeds(before: list[torch.Tensor]) -> None:
 # How each is read and put back.
 STATES: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
     (os.getcwd, os.chdir),
-    (lambda: dict(os.environ), _put_environment),
     (lambda: (sys.argv[:], sys.stdout, sys.stderr), lambda v: _put_streams(*v)),
     (_logging, _put_logging),
     (random.getstate, random.setstate),
@@ -74,8 +78,9 @@ STATES: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
     (torch.get_default_device, _put_device),
     (torch.is_grad_enabled, torch.set_grad_enabled),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    (torch.are_deterministic_algorithms_enabled, _put_deterministic),
     (torch.get_num_threads, torch.set_num_threads),
+    (lambda: dict(os.environ), _put_environment),  # last: the others may set variables
 )
 
 
