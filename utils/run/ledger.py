@@ -18,7 +18,7 @@ import pandas as pd
 
 from utils.errors import UserError
 from utils.run import storage
-from utils.run.code import Source, digest_of, module_of
+from utils.run.code import Source, module_of
 from utils.run.hashing import HashCache
 from utils.run.machine import describe
 from utils.run.paths import FoldPaths
@@ -100,9 +100,8 @@ class Ledger:
 
     def code(self, module: str) -> str:
         """Hash of a module and of all that it imports; kept with the hash of each of them."""
-        closure = self.source.closure(module)
-        digest = digest_of(closure)
-        self.content.setdefault("code", {})[digest] = closure
+        digest = self.source.digest(module)
+        self.content.setdefault("code", {})[digest] = self.source.closure(module)
         return digest
 
     def changed_module(self, name: str, digest: str | None) -> str:
