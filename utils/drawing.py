@@ -1,18 +1,12 @@
 """Drawing the same picture everywhere: nothing of a user's settings, and no text read as markup."""
 
-import importlib
 import io
-import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from functools import cache, partial
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from utils.run import storage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,20 +48,6 @@ UNWANTED = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}
 FORMATS = tuple(UNWANTED)
 
 
-def ignore_user_settings() -> None:
-    """Have matplotlib start with its own settings: no MPLBACKEND, no matplotlibrc of the user's.
-
-    To be called before anything imports matplotlib, which fails on a backend
-    that is not installed here (a notebook's).
-    """
-    own = Path(find_spec("matplotlib").origin).parent / "mpl-data"
-    os.environ["MPLBACKEND"] = "agg"
-    os.environ["MATPLOTLIBRC"] = str(own / "matplotlibrc")
-    if Path("matplotlibrc").exists():  # it would be read in spite of the variable
-        with chdir(own):
-            importlib.import_module("matplotlib")
-
-
 @contextmanager
 def drawing() -> Iterator[None]:
     """matplotlib's own settings and STYLE, for the drawing inside."""
@@ -94,16 +74,6 @@ def render(figure: "Figure", suffix: str) -> bytes:
         figure.savefig(sink, format=suffix, dpi=DPI, metadata=metadata)
         figure.set_layout_engine("none")
     return sink.getvalue()
-
-
-def save_figure(figure: "Figure", path: Path) -> list[Path]:
-    """Write `figure` as .png and .pdf beside each other; return both paths."""
-    written = []
-    for suffix in ("png", "pdf"):
-        target = path.with_suffix(f".{suffix}")
-        storage.save_bytes(target, render(figure, suffix))
-        written.append(target)
-    return written
 
 
 def plain_power(text: str) -> str:

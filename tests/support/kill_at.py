@@ -36,7 +36,7 @@ PRELOADED = (
     "transformers.models.vit.modeling_vit",
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_pdf",
-    "utils.run.pictures",
+    "utils.drawing",
     "utils.model.forward",
     "utils.methods.fold",
     "utils.judge.scores.fold",
@@ -142,7 +142,7 @@ EFFECTS = (
 def leave_out_drawing(with_summary: bool) -> None:
     """Drawing takes most of a summary's time and writes nothing: its bytes get a stand-in."""
 
-    from utils.run import pictures
+    from utils import drawing
     from utils.summary import summarise
     from utils.summary.figures import catalogue, recovery
 
@@ -151,8 +151,8 @@ def leave_out_drawing(with_summary: bool) -> None:
             if not callable(getattr(module, name)):
                 raise TypeError(f"{module.__name__}.{name} draws no figure")
             setattr(module, name, lambda *_, **__: None)
-    pictures.missing_glyphs = lambda figure: set()
-    pictures.render = lambda figure, suffix: f"<svg>a figure as {suffix}</svg>".encode() * 100
+    drawing.missing_glyphs = lambda figure: set()
+    drawing.render = lambda figure, suffix: f"<svg>a figure as {suffix}</svg>".encode() * 100
     if not with_summary:
         summarise.summarise = summarise.finding = lambda *_: ""
 

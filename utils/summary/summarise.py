@@ -39,7 +39,7 @@ KEY = f"{STEP}/summary"
 OF_FOLDS = "provenance of the folds"
 # The modules that decide the summary's content, by name: they are imported when it is made.
 CODE = (
-    "data.repeats", "ranking", "run.pictures", "summary.across_folds", "summary.bootstrap",
+    "data.repeats", "ranking", "drawing", "summary.across_folds", "summary.bootstrap",
     "summary.files",
     "summary.fold_records", "summary.fold_tables", "summary.latex", "summary.notes",
     "summary.statistics", "summary.summarise", "summary.workbook",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from utils.run import pictures
+from utils import drawing
 from utils.run.paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.figures import styles as method_styles
@@ -195,9 +195,9 @@ def of_truth(
 
 
 def save(
-    task: Task, paths: SummaryPaths, drawn: Drawn, suffixes: Sequence[str] = pictures.FORMATS
+    task: Task, paths: SummaryPaths, drawn: Drawn, suffixes: Sequence[str] = drawing.FORMATS
 ) -> None:
     """Write one figure in each format: "png", "pdf" or "svg"."""
     for suffix in suffixes:
         target = paths.figure(drawn.name, drawn.width, drawn.truth)
-        task.save_bytes(target.with_suffix(f".{suffix}"), pictures.render(drawn.figure, suffix))
+        task.save_bytes(target.with_suffix(f".{suffix}"), drawing.render(drawn.figure, suffix))
