@@ -12,7 +12,8 @@ import pytest
 from test_recovery import planted_of, transplants_of
 
 from utils import drawing
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.summary import effects, report, short, summarise
 from utils.summary.figures import catalogue
 from utils.summary.inline_svg import Shared, inline

@@ -11,7 +11,7 @@ from utils import drawing
 from utils.judge.details import curves as details
 from utils.judge.scores import comparison
 from utils.judge.scores.comparison import LIFTED, WEIGHT
-from utils.run.paths import SummaryPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.summary import across_folds, fold_tables, statistics
 from utils.summary.figures import (
     catalogue,

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from utils import drawing
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary import across_folds, fold_tables, latex, notes, overview, short, workbook
 from utils.summary.figures import catalogue

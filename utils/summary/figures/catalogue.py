@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from utils import drawing
-from utils.run.paths import SummaryPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.figures import styles as method_styles
 from utils.summary.figures.critical_difference import critical_difference, rank_table
