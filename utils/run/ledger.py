@@ -14,8 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pandas as pd
-
 from utils.errors import UserError
 from utils.run import storage
 from utils.run.code import Source, module_of
@@ -261,24 +259,18 @@ class Ledger:
         self._fresh.clear()
         self._producers = None
 
-    def times(self, shown: Callable[[dict[str, Any]], bool] = lambda _: True) -> pd.DataFrame:
-        """The step's timed things, one a row, in the columns TIME_COLUMNS.
-
-        shown : leaves out rows (by setting, method, n) of earlier runs that this one does not make.
-        """
-        return times_table(self.content, self.step, shown)
-
     def close(self, shown: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
         """Write the step's times and the hash cache; to be called when a fold is finished.
 
-        shown : as of `times`.
+        shown : whether a row (by setting, method, n) of an earlier run is one of this one too.
         """
         if self.only_look:
             for key in self._out_of_use():
                 raise self.not_done(key, "is out of date: it has no part in the results now")
             return
         self._sweep()
-        table, path = self.times(shown), self.paths.times(self.step)
+        table = times_table(self.content, self.step, shown)
+        path = self.paths.times(self.step)
         if len(table):
             storage.save_table(path, table)
         elif path.is_file():
