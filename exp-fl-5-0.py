@@ -19,6 +19,7 @@ from utils.run.ledger import Ledger
 from utils.run.stopwatch import Stopwatch
 
 STEP = 0
+SHARES_AND_SECONDS = ("M1 on repair", "M2 on repair", "seconds")
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,7 @@ def show(finished: list[tuple[cli.Job, Outcome]]) -> None:
         }
         for job, outcome in finished
     ]
-    table = pd.DataFrame(rows).astype(
-        {"M1 on repair": float, "M2 on repair": float, "seconds": float}
-    )
+    table = pd.DataFrame(rows).astype(dict.fromkeys(SHARES_AND_SECONDS, float))
     print(table.to_string(index=False, na_rep="-", float_format="{:.3f}".format))
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
+
 from utils.errors import UserError
 from utils.run import storage
 from utils.run.code import Source, module_of
@@ -259,6 +261,10 @@ class Ledger:
         self._fresh.clear()
         self._producers = None
 
+    def times(self, shown: Callable[[dict[str, Any]], bool] = lambda _: True) -> pd.DataFrame:
+        """The timed things of this step, one a row; `shown` as of `close`."""
+        return times_table(self.content, self.step, shown)
+
     def close(self, shown: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
         """Write the step's times and the hash cache; to be called when a fold is finished.
 
@@ -269,8 +275,7 @@ class Ledger:
                 raise self.not_done(key, "is out of date: it has no part in the results now")
             return
         self._sweep()
-        table = times_table(self.content, self.step, shown)
-        path = self.paths.times(self.step)
+        table, path = self.times(shown), self.paths.times(self.step)
         if len(table):
             storage.save_table(path, table)
         elif path.is_file():
