@@ -1,4 +1,4 @@
-"""A broken function of utils/ never goes unnoticed: a seeded sample; `make soak` breaks them all."""
+"""No broken function of utils/ goes unnoticed: a seeded sample; `make soak` breaks them all."""
 
 import random
 
@@ -14,7 +14,8 @@ SAMPLE = 6
         ("def f(x):\n    return x\n", "f", 1, "def f(x):\n    BREAK\n    return x\n"),
         ("def f(x): return x\n", "f", 1, "def f(x): BREAK; return x\n"),
         (
-            "class A:\n    @property\n    def f(self):\n        \'\'\'Doc.\'\'\'\n        yield 1\n",
+            "class A:\n    @property\n    def f(self):\n"
+            "        '''Doc.'''\n        yield 1\n",
             "A.f", 2,
             "class A:\n    @property\n    def f(self):\n        BREAK\n        \'\'\'Doc.\'\'\'\n"
             "        yield 1\n",
@@ -23,7 +24,10 @@ SAMPLE = 6
             "def f():\n    @cache\n    def f():\n        pass\n", "f", 1,
             "def f():\n    BREAK\n    @cache\n    def f():\n        pass\n",
         ),
-        ("def f(\n    x,\n): return (\n    x)\n", "f", 1, "def f(\n    x,\n): BREAK; return (\n    x)\n"),
+        (
+            "def f(\n    x,\n): return (\n    x)\n", "f", 1,
+            "def f(\n    x,\n): BREAK; return (\n    x)\n",
+        ),
     ],
 )  # fmt: skip
 def test_a_function_is_broken_in_its_first_line(source, name, line, result):
@@ -58,7 +62,7 @@ def test_no_broken_function_goes_unnoticed(server, finished):
 
 
 def test_a_function_that_no_task_names_would_be_seen(server, finished):
-    """The test itself: a module that is declared plumbing is on no record, so its break is missed."""
+    """The test itself: what is called plumbing is on no record, and its break is missed."""
     tree, root, traced = finished
     one = next(b for b in breaking.breaks(traced, True) if b.name == "mis_ranking")
     file = tree / "utils" / "run" / "code.py"

@@ -60,7 +60,7 @@ OTHER = {
     "an import": ("import math", "import cmath as math"),
     "a string": ("return math.sqrt(x)", "return 'sqrt'"),
     "a line more": ("    return [", "    x += 1\n    return ["),
-    "which branch": ("        return math.sqrt(x)\n    return [", "        return math.sqrt(x)\n        return ["),
+    "which branch": ("    return [", "        return ["),
 }  # fmt: skip
 
 

@@ -81,16 +81,20 @@ def copy_tree(folder: Path) -> Path:
 def call(
     server: pipeline.Server, tree: Path, root: Path, step: int, options: Iterable[str], **more
 ) -> pipeline.Finished:
-    return server.run(step, root, *options, tree=str(tree), constants=pipeline.QUICK, **more)
+    more = {"constants": pipeline.QUICK} | more
+    return server.run(step, root, *options, tree=str(tree), **more)
 
 
-def trace_all(server: pipeline.Server, tree: Path, root: Path) -> list[Traced]:
-    """Run every call on the fold below `root`, twice each; the functions that ran."""
+def trace_all(server: pipeline.Server, tree: Path, root: Path, **more) -> list[Traced]:
+    """Run every call on the fold below `root`, twice each; the functions that ran.
+
+    more : as of `Server.run`.
+    """
     found = []
     for step, options in CALLS:
         ran = []
         for _ in range(2):
-            done = call(server, tree, root, step, options, functions=True)
+            done = call(server, tree, root, step, options, functions=True, **more)
             if done.status:
                 raise RuntimeError(f"step {step} {options} fails undisturbed: {done.stderr}")
             ran.append(frozenset(of_utils(done.functions, tree)))
@@ -150,31 +154,49 @@ def first_line(node: ast.stmt) -> int:
     return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
 
 
-def goes_unnoticed(server: pipeline.Server, tree: Path, root: Path, broken: Broken) -> str | None:
+def goes_unnoticed(
+    server: pipeline.Server, tree: Path, root: Path, broken: Broken, **more
+) -> str | None:
     """Break a function, run its step again on the finished results; what is wrong, or None."""
     file, results = tree / broken.path, root / "exp-fl-5"
     kept = root / "kept"
     whole, times = file.read_text(encoding="utf-8"), file.stat()
-    shutil.copytree(results, kept)
+    results.rename(kept)  # so that the finished results keep what the memory of hashes goes by
+    shutil.copytree(kept, results)
     try:
         file.write_text(broken_source(whole, broken.name, broken.line), encoding="utf-8")
-        done = call(server, tree, root, broken.step, broken.options)
+        done = call(server, tree, root, broken.step, broken.options, **more)
     finally:
         file.write_text(whole, encoding="utf-8")
-        # The compiled file stays good, and so does the hash on record.
-        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # the compiled file is good again
         shutil.rmtree(results)
         kept.rename(results)
+        remember_hash(results, file)
     if done.status or any(point.endswith("provenance.json") for point in done.points):
         return None
     return f"{broken} goes unnoticed: {done.stdout[-300:]}"
 
 
-def make_finished_fold(server: pipeline.Server, folder: Path) -> tuple[Path, Path, list[Traced]]:
+def remember_hash(results: Path, file: Path) -> None:
+    """Make the hash of a source good again: its content is as before, its stat is not."""
+    from utils.run.hashing import HashCache
+
+    for path in results.glob("*/.hashes.json"):
+        hashes = HashCache(path)
+        for key, entry in hashes.known.items():
+            if key.endswith(f":{os.path.realpath(file)}"):
+                entry[:-1] = HashCache._stat(file)
+                hashes.changed = True
+        hashes.save()
+
+
+def make_finished_fold(
+    server: pipeline.Server, folder: Path, **more
+) -> tuple[Path, Path, list[Traced]]:
     """A copy of the tree, a tiny fold on which all its steps have run, and what ran."""
     tree, root = copy_tree(folder), folder / "root"
     pipeline.make_fold(root)
-    return tree, root, trace_all(server, tree, root)
+    return tree, root, trace_all(server, tree, root, **more)
 
 
 def main() -> None:
@@ -184,13 +206,14 @@ def main() -> None:
     args = parser.parse_args()
     sys.path.insert(0, str(pipeline.ROOT))
     with tempfile.TemporaryDirectory(prefix="exp-fl-5-breaking-") as folder, pipeline.Server() as s:
-        tree, root, traced = make_finished_fold(s, Path(folder))
+        every = {"constants": pipeline.QUICK | pipeline.EVERY_METHOD}
+        tree, root, traced = make_finished_fold(s, Path(folder), **every)
         chosen = breaks(traced)
         random.Random(args.seed).shuffle(chosen)
         chosen = chosen[:: args.every]
         faults = []
         for i, broken in enumerate(chosen):
-            if fault := goes_unnoticed(s, tree, root, broken):
+            if fault := goes_unnoticed(s, tree, root, broken, **every):
                 faults.append(fault)
                 print(fault, flush=True)
             if i % 100 == 99:
