@@ -255,7 +255,8 @@ def remember_sources() -> None:
     from utils.run.code import read_code
 
     for path in (ROOT / "utils").rglob("*.py"):
-        read_code(path, ".".join(path.relative_to(ROOT).with_suffix("").parts))
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        read_code(path, module.removesuffix(".__init__"))
 
 
 def main() -> None:
