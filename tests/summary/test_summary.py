@@ -15,7 +15,8 @@ from utils.errors import UserError
 from utils.judge.details import curves as details
 from utils.judge.scores import comparison, metrics
 from utils.judge.scores.comparison import LIFTED, WEIGHT
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.summary import across_folds, fold_records, fold_tables, notes, summarise
 from utils.summary.across_folds import Pair
 from utils.summary.figures import catalogue

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from utils import drawing
 from utils.judge.details import curves as details
 from utils.judge.scores import comparison
 from utils.judge.scores.comparison import LIFTED, WEIGHT
-from utils.run import pictures
-from utils.run.paths import SummaryPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.summary import across_folds, fold_tables, statistics
 from utils.summary.figures import (
     catalogue,
@@ -283,7 +283,7 @@ def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
         caption = catalogue.CAPTIONS[name].format(**words)
         assert {"{", "}"}.isdisjoint(caption)
         if name == "locations":
-            content = pictures.render(figure, "pdf")
+            content = drawing.render(figure, "pdf")
             assert b"/FontFile2" in content and b"/Type3" not in content
     assert len(names) == 12 == len(set(names))
 
@@ -306,7 +306,7 @@ def test_a_figure_is_saved_in_the_formats_that_are_asked_for(tmp_path):
     saved.clear()
     catalogue.save(Task(), paths, drawn(), ("svg",))
     (content,) = saved.values()
-    assert content.startswith(b"<?xml") and content == pictures.render(drawn().figure, "svg")
+    assert content.startswith(b"<?xml") and content == drawing.render(drawn().figure, "svg")
 
 
 def test_nothing_is_printed_outside_the_page(made):

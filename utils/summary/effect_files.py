@@ -12,7 +12,8 @@ from utils.judge.planted import fault as faults
 from utils.judge.transplant import fold as transplants
 from utils.judge.transplant import walk as transplant
 from utils.run import storage
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary import fold_tables, latex, recovery
 from utils.summary.figures import catalogue, styles

@@ -25,7 +25,7 @@ from utils.summary.fold_records import (
 # The task belongs to the last step, and each of the two makes it anew from what there is.
 LAST_STEP = 9
 CODE = (
-    "data.repeats", "ranking", "run.pictures", "judge.transplants", "judge.layers",
+    "data.repeats", "ranking", "drawing", "judge.transplants", "judge.layers",
     "summary.across_folds",
     "summary.statistics", "summary.fold_tables", "summary.effects", "summary.effect_files",
     "summary.recovery", "summary.figures.catalogue", "summary.figures.names",

@@ -22,8 +22,8 @@ from utils.judge.scores.comparison import (
 )
 from utils.methods import METHODS
 from utils.run import storage
-from utils.run.ledger import TIME_COLUMNS
 from utils.run.paths import FoldPaths
+from utils.run.record import TIME_COLUMNS
 from utils.run.storage import undefused
 from utils.truth import CHANGE, REPAIR, TRUTHS
 

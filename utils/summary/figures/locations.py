@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from utils.drawing import drawing
 from utils.judge.details import curves as details
 from utils.judge.scores.comparison import WEIGHT
-from utils.run.pictures import drawing
 from utils.summary.figures.shared import SMALL, label, new_figure
 from utils.summary.figures.styles import Key
 
