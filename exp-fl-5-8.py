@@ -4,21 +4,28 @@ import argparse
 
 import pandas as pd
 
-from utils.judge.layers import fold as layered
-from utils.judge.transplant import fold as transplants
+from utils.judge.layers.fold import swap_blocks
+from utils.judge.transplant.fold import finding, find_rankings, read_transplants, transplant_all
+from utils.methods import METHODS
 from utils.model.inputs import open_inputs
 from utils.run import cli
 from utils.summary import effects, report
 
-STEP = transplants.STEP
+STEP = 8
+
+
+def require_rankings(job: cli.Job) -> None:
+    """Refuse a fold whose rankings, credits or states of the test split are missing or stale."""
+    find_rankings(job, open_inputs(job), METHODS)
 
 
 def work(job: cli.Job) -> pd.DataFrame:
     inputs = open_inputs(job)
-    found = transplants.transplant_fold(job, inputs)
-    layered.swap_blocks(job, inputs)
+    rankings = find_rankings(job, inputs, METHODS)  # methods, truths, random weights
+    transplant_all(job, inputs, rankings)  # M2's values in the first K weights of each
+    swap_blocks(job, inputs)  # and in each block of the whole network
     inputs.ledger.close()
-    return found
+    return read_transplants(job.paths.transplants)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
-    print(transplants.finding(pd.concat([found for _, found in finished])))
+    print(finding(pd.concat([found for _, found in finished])))
     jobs = [job for job, _ in finished]
     print(effects.summarise(jobs))
     report.refresh(jobs)
@@ -41,6 +48,6 @@ if __name__ == "__main__":
         work,
         add_options=add_options,
         needs=("training",),
-        ready=transplants.require_ready,
+        ready=require_rankings,
         after=show,
     )

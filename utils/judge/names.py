@@ -1,0 +1,29 @@
+"""What rows of the tables are called, and which steps make what is judged."""
+
+# Levels of a row: the items it ranks. A neuron's score given to its weights stands at LIFTED.
+WEIGHT, NEURON, LIFTED = "weight", "neuron", "weight (from neuron)"
+
+# Rankings of step 7's own that are files: <level>_<name>_score.npy.
+RANDOM, ORACLE_SCORES = "random", "oracle"
+# The rows that random rankings have.
+RANDOM_EXPECTED, RANDOM_SAMPLED = "random (expected)", "random (sampled)"
+
+# They know the training and are no methods: no family of tests holds them.
+ORACLE, CEILING = "neuron oracle", "replays (ceiling)"
+OPTIMIZER_STEP, CONTROL = "optimizer step", "|change| x other gradient"
+REFERENCES = (CEILING, ORACLE, OPTIMIZER_STEP, CONTROL)
+
+# The truth itself, in the tables of curves and of places; the credit among transplants.
+IDEAL, TRUTH = "ideal", "ground truth"
+CREDIT = "repair credit"
+
+# A user's file of such a name could not be told from these rows.
+RESERVED = (RANDOM, RANDOM_EXPECTED, RANDOM_SAMPLED, *REFERENCES, IDEAL, TRUTH)
+
+# What sees the change of weights at first hand, and what compares rankings with it.
+TRUTH_STEP, JUDGED_STEP = 1, 7
+
+
+def shown_level(level: str) -> str:
+    """The level at which a method stands among weights."""
+    return LIFTED if level == NEURON else level

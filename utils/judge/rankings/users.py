@@ -1,0 +1,218 @@
+"""What users drop in: score files, and the seconds that stand beside them."""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from utils import ranking
+from utils.data.settings import ALL
+from utils.errors import UserError
+from utils.judge.names import JUDGED_STEP, NEURON, ORACLE_SCORES, RANDOM, RESERVED, WEIGHT
+from utils.judge.rankings.files import read_file
+from utils.judge.rankings.source import ScoreSource
+from utils.methods.chosen import Methods, chosen_methods
+from utils.model.inputs import Inputs
+from utils.ranking import RankingKey
+from utils.run.cli import Job
+from utils.run.ledger import Ledger
+from utils.run.paths import FoldPaths
+from utils.run.rules import meant
+
+# Stands in the column `device` of a row with seconds that a user gives.
+GIVEN = "as given"
+
+
+def user_method(path: Path) -> tuple[str, str] | None:
+    """Level and name of a file `<level>_<name>_score.npy`, or None for another file."""
+    level, _, rest = path.name.partition("_")
+    name = rest.removesuffix("_score.npy")
+    if level not in (WEIGHT, NEURON) or not rest.endswith("_score.npy") or not name:
+        return None
+    return level, name
+
+
+def user_sources(
+    paths: FoldPaths, settings: list[str], methods: Methods
+) -> Iterator[ScoreSource]:
+    """Score files that are not ours: docs/definitions.md 7 makes each a method like the others."""
+    for setting in settings:
+        for path in paths.user_scores(setting):
+            found = user_method(path)
+            if found is None or is_ours(RankingKey(setting, *found), methods):
+                continue
+            yield ScoreSource(RankingKey(setting, *found), path, None, None)
+
+
+def is_ours(key: RankingKey, methods: Methods) -> bool:
+    """Whether steps 4 to 7 write `<level>_<name>_score.npy` into the folder of the setting."""
+    setting, level, name = key
+    if name == RANDOM or (level, name) == (NEURON, ORACLE_SCORES):
+        return setting == ALL
+    method = methods.get((level, name))
+    if method is None:  # a method of ours with a budget, maybe another one than today's
+        method = methods.get((level, re.sub(r"_n\d+$", "", name)))
+        return method is not None and method.with_budget is not None
+    return method.per_setting or setting == ALL
+
+
+def usable_user_sources(
+    job: Job, inputs: Inputs, settings: list[str], methods: Methods
+) -> list[ScoreSource]:
+    """A user's files that can be compared; one that cannot is left out with its line."""
+    usable = []
+    n_weights = ranking.n_weights(inputs.m, inputs.d)
+    for source in user_sources(job.paths, settings, methods):
+        try:
+            require_current(inputs.ledger, source)
+            require_own_name(source, methods)
+            inputs.ledger.hashes.get(source.score)  # a file, and not what would never end
+            read_file(source, inputs.m, n_weights)
+        except UserError as error:
+            job.leave_out(str(error))
+        else:
+            usable.append(source)
+    return usable
+
+
+def require_current(ledger: Ledger, source: ScoreSource) -> None:
+    """Refuse scores that step 5 made with a user's function, of another M1 or other samples."""
+    made_by = ledger.producer(ledger.relative(source.score))
+    reason = made_by and ledger.why_stale(made_by)
+    if reason:
+        raise UserError(
+            f"{source.score} is out of date: {reason}; give the file of your methods to "
+            "exp-fl-5-5.py again (--methods FILE.py)"
+        )
+
+
+def require_own_name(source: ScoreSource, methods: Methods) -> None:
+    """Refuse a user's file whose name stands for something else in our tables."""
+    _, level, name = source.key
+    taken = (level, name) in methods or (level, name) == (NEURON, ORACLE_SCORES)
+    if taken or name in RESERVED or re.search(r"^random \(stratified|\(n=\d+\)$", name):
+        raise UserError(
+            f"{source.score} has a name that step 7 uses for a ranking of its own; "
+            f"rename it to {level}_<another name>_score.npy, or take it away"
+        )
+
+
+def require_references(job: Job, methods: Methods) -> None:
+    """Refuse a name in REFERENCES that no method has, ours or a user's in any fold of the call.
+
+    A method of ours that METHODS_TO_RUN leaves out is refused too.
+    """
+    folds = [replace(job.paths, fold=fold) for fold in job.args.fold]
+    files = [user_method(path) for paths in folds for path in paths.every_score()]
+    users = {key[1] for key in files if key and key not in methods}
+    run = {name for _, name in chosen_methods(methods, job.constants)}
+    idle = {name for _, name in methods} - run - users
+    known = {RANDOM, *run, *users}
+    for reference in job.constants["REFERENCES"]:
+        name = re.sub(r" \(n=\d+\)$", "", reference)  # of scores that depend on n
+        if name in idle:
+            raise UserError(
+                f"REFERENCES in utils/constants.py names {reference!r}, which METHODS_TO_RUN "
+                "leaves out; name it there, or take it out of REFERENCES"
+            )
+        if name not in {*known, *RESERVED}:
+            raise UserError(
+                f"REFERENCES in utils/constants.py names {reference!r}, which is no method here"
+                f"{meant(name, known)}; expected some of {', '.join(sorted(known))}"
+            )
+
+
+def report_users(
+    job: Job, inputs: Inputs, sources: list[ScoreSource], settings: list[str]
+) -> None:
+    """Say in one line what is odd about a user's file."""
+    for path in (path for setting in settings for path in job.paths.user_scores(setting)):
+        if user_method(path) is None:
+            job.log.warning(
+                "%s is not compared: its name has to begin with neuron_ or weight_", path
+            )
+    found: dict[tuple[str, str], list[str]] = {}
+    for source in (source for source in sources if source.step is None):
+        scores = read_file(source, inputs.m, ranking.n_weights(inputs.m, inputs.d))
+        if scores.min() == scores.max():
+            job.log.warning(
+                "%s is constant: it ranks nothing, its values are those of chance and its "
+                "correlations do not exist", source.score,
+            )  # fmt: skip
+        if from_another_truth(inputs.ledger, source):
+            job.log.warning(
+                "%s is as it was when the ground truth was another one: make it again if it was "
+                "made from the old M1", source.score,
+            )  # fmt: skip
+        found.setdefault((source.key.level, source.key.method), []).append(source.key.setting)
+    for (level, method), where in found.items():
+        job.log.info("your method %s (%s) is compared in %d settings", method, level, len(where))
+        absent = [setting for setting in settings if setting not in where]
+        if absent:
+            job.log.warning(
+                "your method %s (%s) has no file in %d of %d settings (%s): "
+                "it is compared where it has one",
+                method, level, len(absent), len(settings), ", ".join(absent),
+            )  # fmt: skip
+
+
+def from_another_truth(ledger: Ledger, source: ScoreSource) -> bool:
+    """Whether a user's file was compared with another ground truth before, and is as it was."""
+    known = ledger.content["tasks"].get(f"{JUDGED_STEP}/scores", {"recipe": {"inputs": {}}})
+    before = known["recipe"]["inputs"]
+    names = [ledger.relative(path) for path in (source.score, ledger.paths.abs_diff)]
+    now = [ledger.hashes.get(path) for path in (source.score, ledger.paths.abs_diff)]
+    return before.get(names[0]) == now[0] and before.get(names[1], now[1]) != now[1]
+
+
+def read_seconds(path: Path) -> float:
+    """The one number of a `<level>_<name>_time.txt`."""
+    remedy = "write the seconds as one number, or take the file away"
+    try:
+        text = path.read_text(encoding="utf-8-sig").strip()
+        seconds = float(text)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); {remedy}") from None
+    except ValueError:
+        raise UserError(f"{path} holds no number of seconds; {remedy}") from None
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise UserError(f"{path} says {text} seconds; {remedy}")
+    return seconds
+
+
+def usable_seconds(
+    job: Job, ledger: Ledger, settings: list[str], sources: list[ScoreSource]
+) -> list[tuple[ScoreSource, Path, float]]:
+    """Seconds that stand beside a user's scores; a file that cannot be used is left out."""
+    users = {job.paths.given_seconds(s.score): s for s in sources if s.step is None}
+    found = []
+    for path in (path for setting in settings for path in job.paths.all_given_seconds(setting)):
+        try:
+            ledger.relative(path)
+            if path not in users:
+                raise UserError(
+                    f"{path} stands beside no score file of its name that is compared; name it "
+                    "after one, <level>_<name>_time.txt, or take it away"
+                )
+            ledger.hashes.get(path)  # a file, and not what would never end
+            found.append((users[path], path, read_seconds(path)))
+        except UserError as error:
+            job.leave_out(str(error))
+    return found
+
+
+def record_given_seconds(
+    job: Job, ledger: Ledger, settings: list[str], sources: list[ScoreSource]
+) -> None:
+    """Rows of the step's time table with the seconds that users give."""
+    found = usable_seconds(job, ledger, settings, sources)
+    task = ledger.task(
+        "given seconds", inputs=[path for _, path, _ in found], makes=record_given_seconds
+    )
+    if not (found or task.key in ledger.content["tasks"]) or task.done:
+        return
+    with task:
+        for source, _, seconds in found:
+            setting, level, method = source.key
+            task.time(f"{level}/{method}", seconds, setting, device=GIVEN)
