@@ -5,7 +5,7 @@ import argparse
 import pandas as pd
 
 from utils.judge.layers.fold import swap_blocks
-from utils.judge.transplant.fold import finding, find_rankings, read_transplants, transplant_all
+from utils.judge.transplant.fold import find_rankings, finding, read_transplants, transplant_all
 from utils.methods import METHODS
 from utils.model.inputs import open_inputs
 from utils.run import cli

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from utils import ranking
-from utils.judge.scores.comparison import LIFTED, NEURON, REFERENCES, WEIGHT
+from utils.judge.names import LIFTED, NEURON, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
 from utils.summary import fold_tables, overview
 

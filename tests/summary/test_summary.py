@@ -12,9 +12,10 @@ from scipy import stats
 
 from utils import constants, ranking
 from utils.errors import UserError
+from utils.judge import names
 from utils.judge.details import curves as details
+from utils.judge.names import LIFTED, WEIGHT
 from utils.judge.scores import comparison, metrics
-from utils.judge.scores.comparison import LIFTED, WEIGHT
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.summary import across_folds, fold_records, fold_tables, notes, summarise
 from utils.summary.across_folds import Pair
@@ -330,7 +331,7 @@ def test_locations_are_shares_by_neuron_and_matrix(tables, jobs):
     per_neuron = bef.sum(axis=1) + aft.sum(axis=0)
     order = np.argsort(-per_neuron, kind="stable")
     found = tables.locations
-    found = found[(found["fold"] == 2) & (found["method"] == details.TRUTH)]
+    found = found[(found["fold"] == 2) & (found["method"] == names.TRUTH)]
     for matrix, counts in [("W_bef", bef.sum(axis=1)), ("W_aft", aft.sum(axis=0))]:
         share = found.loc[found["matrix"] == matrix, "share"].to_numpy()
         # M = 40: one neuron a bin, and neurons with equally many positives share theirs.

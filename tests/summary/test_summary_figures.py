@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from utils.judge.details import curves as details
+from utils.judge import names
+from utils.judge.names import LIFTED, WEIGHT
 from utils.judge.scores import comparison
-from utils.judge.scores.comparison import LIFTED, WEIGHT
 from utils.run import pictures
 from utils.run.paths import SummaryPaths
 from utils.summary import across_folds, fold_tables, statistics
@@ -126,7 +126,7 @@ def test_cumulative_gain_is_over_chance_with_the_ideal_inside(made, ranked, look
     figure = cumulative_gain.cumulative_gain(tables.curves, ranked, look, 5, width)
     axes, other = panel(figure, WEIGHT), panel(figure, LIFTED)
     assert axes.get_ylim() == other.get_ylim() and axes.get_yscale() == "log"
-    curve = tables.curves[tables.curves["method"] == details.IDEAL]
+    curve = tables.curves[tables.curves["method"] == names.IDEAL]
     first = curve[curve["k"] == curve["k"].min()]
     top = (first["mass"] / (first["percent"] / 100)).mean()
     for one in (axes, other):
@@ -173,9 +173,9 @@ def test_locations_are_densities_of_folds_averaged(made, ranked, width):
     figure = locations.locations(tables.locations, ranked, 5, width)
     axes = figure.axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels[0] == details.TRUTH and "A" in labels
+    assert labels[0] == names.TRUTH and "A" in labels
     found = tables.locations
-    found = found[(found["method"] == details.TRUTH) & (found["matrix"] == "W_bef")]
+    found = found[(found["method"] == names.TRUTH) & (found["matrix"] == "W_bef")]
     share = found.groupby("bin")["share"].mean().to_numpy()
     density = share * 2 * given.M  # even: 1 / (2 M) for one neuron of one matrix
     shades = axes.images[0].get_array()[0]

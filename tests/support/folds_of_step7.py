@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from utils.truth.credit import RepairCredit
 
 from utils import ranking
 from utils.data.settings import COLUMNS
@@ -23,7 +24,6 @@ from utils.run import cli, constant_rules
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
 from utils.truth import credit_of_fold as credits
-from utils.truth.credit import RepairCredit
 
 D, M = 8, 40
 N = 2 * D * M

@@ -17,6 +17,9 @@ REFERENCES = (CEILING, ORACLE, OPTIMIZER_STEP, CONTROL)
 IDEAL, TRUTH = "ideal", "ground truth"
 CREDIT = "repair credit"
 
+# Where a user gives the seconds of a method, in the column `device`.
+GIVEN = "as given"
+
 # A user's file of such a name could not be told from these rows.
 RESERVED = (RANDOM, RANDOM_EXPECTED, RANDOM_SAMPLED, *REFERENCES, IDEAL, TRUTH)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 from utils.errors import UserError
+from utils.judge.names import JUDGED_STEP
 from utils.judge.planted import fault as faults
-from utils.judge.sources import STEP as JUDGED_STEP
 from utils.judge.transplant import fold as transplants
 from utils.model.inputs import open_inputs
 from utils.run import cli, storage

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from utils import ranking
+from utils.judge.names import LIFTED, NEURON, WEIGHT
 from utils.judge.scores import comparison, metrics, nulls
-from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
 
 M, D = 12, 5  # 120 weights
 PERCENTS = (0.1, 0.5, 1, 2, 5, 10)

@@ -12,10 +12,11 @@ import torch
 
 from utils import ranking
 from utils.errors import UserError
+from utils.judge import names
 from utils.judge.details import curves as details
 from utils.judge.details import permutation
+from utils.judge.names import LIFTED, NEURON, WEIGHT
 from utils.judge.scores import comparison, metrics
-from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
 from utils.summary import fold_tables, notes
 
 M, D = 512, 128
@@ -208,10 +209,10 @@ def test_every_table_of_step_7_has_the_positives_there_are(tmp_path, no_methods_
     assert tests.loc[("index", "5%"), "k"] == 32
     assert tests.loc[("index", "5%"), "observed"] == pytest.approx(32 * 12 / 620, rel=1e-5)
     curves = pd.read_csv(paths.judged("curves"))
-    ideal = curves[curves["method"] == details.IDEAL]
+    ideal = curves[curves["method"] == names.IDEAL]
     assert ideal["recall"].to_numpy() == pytest.approx(np.minimum(ideal["k"] / 20, 1))
     places = pd.read_csv(paths.judged("locations"))
-    truth = places[places["method"] == details.TRUTH].set_index(["matrix", "bin"])["share"]
+    truth = places[places["method"] == names.TRUTH].set_index(["matrix", "bin"])["share"]
     # Neurons 20 and 30 hold 8 each and share the first two bins; neuron 9 is third.
     for bin_, share in [(0, 0.2), (1, 0.2), (2, 0.2), (3, 0)]:
         assert truth["W_bef", bin_] == pytest.approx(share)

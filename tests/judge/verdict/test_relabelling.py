@@ -7,8 +7,8 @@ import pytest
 
 from utils import ranking
 from utils.judge.details.permutation import draw_relabellings
+from utils.judge.names import NEURON, WEIGHT
 from utils.judge.scores import metrics
-from utils.judge.scores.comparison import NEURON, WEIGHT
 from utils.judge.verdict.relabelling import (
     membership,
     neuron_membership,

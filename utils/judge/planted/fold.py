@@ -148,7 +148,7 @@ def recipe(job: Job) -> dict[str, Any]:
 
 
 def write_fault(job: Job, inputs: Inputs, key: FaultKey, faults: Faults) -> Path:
-    """One fault: its weights, their change, and the row that says what it does or why there is none.
+    """One fault: its weights, their change, and the row that says what it does, or why it is none.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def write_row(
     with task:
         watch, saved = Stopwatch(), evidence.saved_s
         row = judge_method(key, method, evidence, truth)
-        task.time("/".join((str(fault), *key)), watch.seconds + evidence.saved_s - saved)
+        task.time(row_task(fault, key), watch.seconds + evidence.saved_s - saved)
         task.save_table(path, pd.DataFrame([row])[OF_METHOD])
     return path
 
@@ -223,7 +223,11 @@ def rows_of_users(job: Job, inputs: Inputs, fault: FaultKey, methods: Methods) -
     ledger, found = inputs.ledger, []
     for key, task in ledger.content["tasks"].items():
         step, *name = key.split("/", 3)
-        if [step, name[0]] != [str(STEP), str(fault)] or len(name) != 3 or tuple(name[1:]) in methods:
+        if (
+            [step, name[0]] != [str(STEP), str(fault)]
+            or len(name) != 3
+            or tuple(name[1:]) in methods
+        ):
             continue
         if ledger.why_stale(key) is None:
             files = (job.paths.results / output for output in task["outputs"])

@@ -31,9 +31,7 @@ def read_scores(source: ScoreSource, truth: GroundTruth) -> np.ndarray:
 
 def read_file(source: ScoreSource, m: int, n_weights: int) -> np.ndarray:
     """`read_scores` of a ranking that is a file, for m neurons or `n_weights` weights."""
-    remedy = (
-        storage.run_again(source.step) if source.step else "save it again, or take it away"
-    )
+    remedy = storage.run_again(source.step) if source.step else "save it again, or take it away"
     size = m if source.key.level == NEURON else n_weights
     scores = storage.load_array(source.score, (np.float32, np.float64), (size,), remedy)
     return storage.require_finite(np.asarray(scores), source.score, remedy)

@@ -15,9 +15,7 @@ from utils.run.cli import Job
 from utils.run.paths import FoldPaths
 
 
-def find_sources(
-    job: Job, inputs: Inputs, methods: Methods
-) -> tuple[list[str], list[ScoreSource]]:
+def find_sources(job: Job, inputs: Inputs, methods: Methods) -> tuple[list[str], list[ScoreSource]]:
     """Settings of the fold, and every score file, ours after its record was checked.
 
     methods : every method of ours, by (level, name).

@@ -9,7 +9,7 @@ from pathlib import Path
 from utils import ranking
 from utils.data.settings import ALL
 from utils.errors import UserError
-from utils.judge.names import JUDGED_STEP, NEURON, ORACLE_SCORES, RANDOM, RESERVED, WEIGHT
+from utils.judge.names import GIVEN, JUDGED_STEP, NEURON, ORACLE_SCORES, RANDOM, RESERVED, WEIGHT
 from utils.judge.rankings.files import read_file
 from utils.judge.rankings.source import ScoreSource
 from utils.methods.chosen import Methods, chosen_methods
@@ -19,9 +19,6 @@ from utils.run.cli import Job
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
 from utils.run.rules import meant
-
-# Stands in the column `device` of a row with seconds that a user gives.
-GIVEN = "as given"
 
 
 def user_method(path: Path) -> tuple[str, str] | None:
@@ -33,9 +30,7 @@ def user_method(path: Path) -> tuple[str, str] | None:
     return level, name
 
 
-def user_sources(
-    paths: FoldPaths, settings: list[str], methods: Methods
-) -> Iterator[ScoreSource]:
+def user_sources(paths: FoldPaths, settings: list[str], methods: Methods) -> Iterator[ScoreSource]:
     """Score files that are not ours: docs/definitions.md 7 makes each a method like the others."""
     for setting in settings:
         for path in paths.user_scores(setting):
@@ -123,9 +118,7 @@ def require_references(job: Job, methods: Methods) -> None:
             )
 
 
-def report_users(
-    job: Job, inputs: Inputs, sources: list[ScoreSource], settings: list[str]
-) -> None:
+def report_users(job: Job, inputs: Inputs, sources: list[ScoreSource], settings: list[str]) -> None:
     """Say in one line what is odd about a user's file."""
     for path in (path for setting in settings for path in job.paths.user_scores(setting)):
         if user_method(path) is None:

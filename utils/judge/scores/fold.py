@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from tqdm import tqdm
 
 from utils.data.settings import SETTINGS_STEP
-from utils.errors import UserError
 from utils.judge.rankings.files import of_another_ranking, read_ranked
 from utils.judge.rankings.source import Rankings, ScoreSource, files_of
 from utils.judge.rankings.users import report_users

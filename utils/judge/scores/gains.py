@@ -105,6 +105,7 @@ class Gains:
         """Mean of `values` (N,) in each of the two matrices, float64 (2,)."""
         return np.array([values[self.stratum == s].mean(dtype=np.float64) for s in (0, 1)])
 
+
 def make_gains(gain: np.ndarray, wanted: int, stratum: np.ndarray | None = None) -> Gains:
     """Describe the ground truth by its gains and decide which items are positive.
 

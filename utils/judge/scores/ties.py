@@ -40,6 +40,7 @@ class TieGroups:
     def n_items(self) -> int:
         return int(self.start[-1])
 
+
 def group_items(
     scores: np.ndarray, order: np.ndarray, truth: Gains, ks: Iterable[int]
 ) -> TieGroups:

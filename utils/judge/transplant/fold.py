@@ -198,12 +198,12 @@ def orders(job: Job, inputs: Inputs, one: Transplanted) -> Iterator[np.ndarray]:
         ((path, step),) = one.inputs
         length = m if one.key.level == LIFTED else size
         order = storage.load_array(path, (np.int32,), (length,), storage.run_again(step))
-        yield transplant.neuron_weights(order, m, d) if one.key.level == LIFTED else np.asarray(order)
+        yield (
+            transplant.neuron_weights(order, m, d) if one.key.level == LIFTED else np.asarray(order)
+        )
 
 
-def write_table(
-    job: Job, inputs: Inputs, rankings: list[Transplanted], parts: list[Path]
-) -> None:
+def write_table(job: Job, inputs: Inputs, rankings: list[Transplanted], parts: list[Path]) -> None:
     """The table of the fold; the whole transplant, which is one for all, ends each ranking."""
     paths = job.paths
     task = inputs.ledger.task(

@@ -46,7 +46,10 @@ def write_relabelled(
     if task.done:
         return
     with task:
-        percent, n_weights = job.constants["POSITIVE_PERCENT"], ranking.n_weights(inputs.m, inputs.d)
+        percent, n_weights = (
+            job.constants["POSITIVE_PERCENT"],
+            ranking.n_weights(inputs.m, inputs.d),
+        )
         k, column = ranking.share_of(percent, n_weights), f"lift@{percent:g}%"
         draws = job.constants["PERMUTATION_DRAWS"]
         relabellings = permutation.draw_relabellings(inputs.m, draws, job.seed)

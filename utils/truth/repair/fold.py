@@ -80,8 +80,7 @@ def require_credit_inputs(job: Job, inputs: Inputs) -> None:
 
 def state_inputs(job: Job) -> list[tuple[Path, int]]:
     return [
-        (job.paths.cache(name, TEST), CACHE_STEP)
-        for name in ("hidden_before_layernorm", "labels")
+        (job.paths.cache(name, TEST), CACHE_STEP) for name in ("hidden_before_layernorm", "labels")
     ]
 
 
