@@ -57,7 +57,7 @@ def no_figures(*_):
 @pytest.fixture(scope="module")
 def patched():
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setattr(catalogue, "every_figure", no_figures)
         patch.setenv("TQDM_DISABLE", "1")
         yield patch

@@ -23,8 +23,8 @@ GIVEN = "as given"
 # A user's file of such a name could not be told from these rows.
 RESERVED = (RANDOM, RANDOM_EXPECTED, RANDOM_SAMPLED, *REFERENCES, IDEAL, TRUTH)
 
-# What sees the change of weights at first hand, and what compares rankings with it.
-TRUTH_STEP, JUDGED_STEP = 1, 7
+# The steps that make the change of the weights, what is judged by it, and what else judges.
+TRUTH_STEP, JUDGED_STEP, TRANSPLANT_STEP, PLANTED_STEP = 1, 7, 8, 9
 
 
 def shown_level(level: str) -> str:

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from utils.constants import PROFILES
 from utils.judge.layers import swap as layers
+from utils.judge.names import TRANSPLANT_STEP
 from utils.model import forward
 from utils.model.inputs import M1, M2, TEST, Inputs
 from utils.pieces import cpu_threads
@@ -16,7 +17,6 @@ from utils.run.cli import Job
 from utils.run.devices import pick_device
 from utils.run.stopwatch import Stopwatch
 
-STEP = 8
 SPLIT = "test"
 
 
@@ -26,17 +26,17 @@ def swap_blocks(job: Job, inputs: Inputs) -> None:
     if not job.constants["LAYER_SAMPLES"]:
         return
     if job.only_look:  # whether a GPU was there is no matter to who reads the table
-        inputs.ledger.require(paths.layers, STEP)
+        inputs.ledger.require(paths.layers, TRANSPLANT_STEP)
         return
     directions = (layers.INTO_M1, layers.BACK_TO_M1)
     for direction in directions:
         swap_direction(job, inputs, direction)
-    parts = [(paths.layers_of(direction), STEP) for direction in directions]
+    parts = [(paths.layers_of(direction), TRANSPLANT_STEP) for direction in directions]
     task = inputs.ledger.task("layers", inputs=parts, makes=swap_blocks)
     if task.done:
         return
     with task:
-        rows = [storage.read_table(path, layers.COLUMNS, STEP) for path, _ in parts]
+        rows = [storage.read_table(path, layers.COLUMNS, TRANSPLANT_STEP) for path, _ in parts]
         table = pd.concat(rows, ignore_index=True).astype({"layer": "Int64"})
         task.save_table(paths.layers, table)
     job.log.info("wrote %s", paths.layers)

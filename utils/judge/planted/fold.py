@@ -9,6 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils.errors import UserError
+from utils.judge.names import PLANTED_STEP
 from utils.judge.planted import plant as planting
 from utils.judge.planted.fault import (
     COLUMNS,
@@ -31,7 +32,6 @@ from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
 from utils.truth.registry import REPAIR
 
-STEP = 9
 TEST = "test"
 REASON = "reason"
 
@@ -180,7 +180,7 @@ def write_fault(job: Job, inputs: Inputs, key: FaultKey, faults: Faults) -> Path
 
 def reason_in(row: Path) -> str | None:
     """Why a fault has no rows of methods; None where it has."""
-    (reason,) = storage.read_table(row, [REASON], STEP)[REASON]
+    (reason,) = storage.read_table(row, [REASON], PLANTED_STEP)[REASON]
     return None if pd.isna(reason) else reason
 
 
@@ -224,7 +224,7 @@ def rows_of_users(job: Job, inputs: Inputs, fault: FaultKey, methods: Methods) -
     for key, task in ledger.content["tasks"].items():
         step, *name = key.split("/", 3)
         if (
-            [step, name[0]] != [str(STEP), str(fault)]
+            [step, name[0]] != [str(PLANTED_STEP), str(fault)]
             or len(name) != 3
             or tuple(name[1:]) in methods
         ):
@@ -240,15 +240,15 @@ def write_table(job: Job, inputs: Inputs, parts: dict[Path, list[Path]]) -> None
 
     parts : the files of methods' rows by that of the fault's.
     """
-    files = [(path, STEP) for row, found in parts.items() for path in (row, *found)]
+    files = [(path, PLANTED_STEP) for row, found in parts.items() for path in (row, *found)]
     task = inputs.ledger.task("planted", inputs=files, makes=write_table)
     if task.done:
         return
     with task:
         tables = [pd.DataFrame(columns=COLUMNS)]
         for row, found in parts.items():
-            head = storage.read_table(row, [*OF_FAULT, REASON], STEP)[OF_FAULT]
-            rows = [storage.read_table(path, OF_METHOD, STEP) for path in found]
+            head = storage.read_table(row, [*OF_FAULT, REASON], PLANTED_STEP)[OF_FAULT]
+            rows = [storage.read_table(path, OF_METHOD, PLANTED_STEP) for path in found]
             if rows:
                 tables.append(head.merge(pd.concat(rows, ignore_index=True), how="cross"))
         table = pd.concat(tables[1:] or tables, ignore_index=True)[COLUMNS]
@@ -264,7 +264,7 @@ def of_methods_that_run(job: Job, methods: Methods) -> Callable[[dict[str, Any]]
 
 def read_planted(path: Path) -> pd.DataFrame:
     """A fold's table, with the methods' own names."""
-    table = storage.read_table(path, COLUMNS, STEP)
+    table = storage.read_table(path, COLUMNS, PLANTED_STEP)
     table["method"] = [storage.undefused(str(name)) for name in table["method"]]
     return table
 

@@ -20,6 +20,7 @@ from utils.judge.names import (
     ORACLE,
     ORACLE_SCORES,
     RANDOM,
+    TRANSPLANT_STEP,
     TRUTH_STEP,
     WEIGHT,
     shown_level,
@@ -40,7 +41,6 @@ from utils.run.stopwatch import Stopwatch
 from utils.truth.registry import CHANGE, REPAIR
 from utils.truth.repair.fold import TEST, state_inputs
 
-STEP = 8
 DRAWS = 10
 Receive = Callable[[], transplant.Receiver]
 
@@ -208,17 +208,17 @@ def write_table(job: Job, inputs: Inputs, rankings: list[Transplanted], parts: l
     paths = job.paths
     task = inputs.ledger.task(
         "transplant",
-        inputs=[(path, STEP) for path in (paths.transplant_ends, *parts)],
+        inputs=[(path, TRANSPLANT_STEP) for path in (paths.transplant_ends, *parts)],
         makes=write_table,
     )
     if task.done:
         return
     with task:
-        ends = storage.read_table(paths.transplant_ends, ["loss", "samples"], STEP)
+        ends = storage.read_table(paths.transplant_ends, ["loss", "samples"], TRANSPLANT_STEP)
         first, last = ends.iloc[[0]], ends.iloc[[1]]
         found = []
         for one, path in zip(rankings, parts, strict=True):
-            rows = storage.read_table(path, ["setting", "k", "loss"], STEP)
+            rows = storage.read_table(path, ["setting", "k", "loss"], TRANSPLANT_STEP)
             whole = [last.drop(columns="samples")] if one.key.setting == ALL else []
             rows = pd.concat([rows, *whole], ignore_index=True)
             found.append(rows.assign(level=one.key.level, method=one.key.method))
@@ -237,7 +237,7 @@ def write_table(job: Job, inputs: Inputs, rankings: list[Transplanted], parts: l
 
 def read_transplants(path: Path) -> pd.DataFrame:
     """A fold's table, with the methods' own names."""
-    table = storage.read_table(path, transplant.COLUMNS, STEP)
+    table = storage.read_table(path, transplant.COLUMNS, TRANSPLANT_STEP)
     table["method"] = [storage.undefused(str(name)) for name in table["method"]]
     return table
 
