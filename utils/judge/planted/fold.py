@@ -125,14 +125,15 @@ def plant_fold(job: Job, inputs: Inputs, methods: Methods) -> None:
         if reason_in(row):
             job.log.warning("%s", reason_in(row))
             continue
-        for key, method in ours.items():
-            parts[row].append(write_row(job, inputs, fault, faults, key, method))
-        for key, method in mine.items():
-            try:
-                write_row(job, inputs, fault, faults, key, method)
-            except own.MethodFailed as error:
-                failures.setdefault(key, {})[str(fault)] = str(error)
-                inputs.ledger.drop(row_task(fault, key))
+        with inputs.ledger.together():
+            for key, method in ours.items():
+                parts[row].append(write_row(job, inputs, fault, faults, key, method))
+            for key, method in mine.items():
+                try:
+                    write_row(job, inputs, fault, faults, key, method)
+                except own.MethodFailed as error:
+                    failures.setdefault(key, {})[str(fault)] = str(error)
+                    inputs.ledger.drop(row_task(fault, key))
         parts[row] += rows_of_users(job, inputs, fault, methods)
     for found in failures.values():
         job.leave_out(own.failures_in_words(found, "fault"))
