@@ -68,7 +68,7 @@ class Ledger:
         self._producers: dict[str, str] | None = None
         self._run: str | None = None
         self._planned: set[str] = set()
-        self._held = False
+        self._held = self._waiting = False
 
     def _load(self) -> dict[str, Any]:
         empty = {"ds": self.paths.ds, "fold": self.paths.fold, "runs": {}, "tasks": {}}
