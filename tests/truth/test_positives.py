@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils import ranking
-from utils.errors import UserError
 from utils.truth import positives
 
 
@@ -76,5 +75,5 @@ def test_a_truth_without_positives_is_refused_with_a_percentage_that_leaves_some
 
 
 def test_a_truth_without_any_gain_is_refused():
-    with pytest.raises(UserError, match=r"every gain is 0; there is no ground truth in it"):
+    with pytest.raises(ValueError, match=r"every gain is 0; there is no ground truth in it"):
         positives.require_positives({"weights": border([0, 0], 1)}, "x")
