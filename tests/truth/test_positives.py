@@ -65,7 +65,7 @@ def test_a_truth_without_positives_is_refused_with_a_percentage_that_leaves_some
     gains = np.r_[np.full(n_tied, 0.25), np.zeros(n_items - n_tied)]
     borders = {"weights": border([2, 1], 1), "neurons": positives.find_border(gains, 1)}
     with pytest.raises(
-        UserError, match=r"^the truth: no positive .* neurons: .*\(0\.25\)"
+        ValueError, match=r"^the truth: no positive .* neurons: .*\(0\.25\)"
     ) as error:
         positives.require_positives(borders, "the truth")
     percent = float(str(error.value).split(" to ")[-1].removesuffix(" or more"))
