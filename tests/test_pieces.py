@@ -9,7 +9,7 @@ import torch
 from utils import pieces
 from utils.methods import arachne, integrated_gradients, magnitude, variance
 from utils.model import gradients, states
-from utils.truth import credit as repair
+from utils.truth.repair import credit as repair
 
 # Samples, classes, activation; d and m are no multiples of anything.
 SHAPES = [

@@ -5,11 +5,20 @@ A per-weight array has N = 2 m d entries in the order
 """
 
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
 MATRICES = ("W_bef", "W_aft")
 ENOUGH_FOR_TORCH = 2**20
+
+
+class RankingKey(NamedTuple):
+    """Which ranking: of what setting, at what level ("neuron" or "weight"), by what method."""
+
+    setting: str
+    level: str
+    method: str
 
 
 def n_weights(m: int, d: int) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from utils import ranking
-from utils.judge.scores.comparison import LIFTED, NEURON, REFERENCES, WEIGHT
+from utils.judge.names import LIFTED, NEURON, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
 from utils.summary import fold_tables, overview
 
@@ -52,7 +52,7 @@ def write(root, fold=0, **more):
 @pytest.fixture(scope="module")
 def patched():
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setenv("TQDM_DISABLE", "1")
         yield patch
 

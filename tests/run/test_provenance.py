@@ -352,6 +352,26 @@ def test_results_from_before_say_that_their_code_has_changed(server, stages, roo
     assert rerun(server, root) == NOTHING
 
 
+def test_what_makes_a_result_is_on_record(root):
+    content = json.loads((root / RESULTS / "provenance.json").read_text())
+
+    def modules(task):
+        code = content["tasks"][task]["recipe"]["code"]
+        return set().union(*(content["code"][digest] for digest in code.values()))
+
+    assert {"utils.truth.change.tables", "utils.model.checkpoints"} <= modules("1/ground_truth")
+    assert {
+        "utils.judge.scores.rows", "utils.judge.truth_files", "utils.judge.rankings.source",
+        "utils.truth.positives", "utils.judge.references.scores", "utils.model.gradients",
+    } <= modules("7/scores")  # fmt: skip
+    assert "utils.judge.verdict.relabelling" in modules("7/relabelled")
+    assert "utils.judge.verdict.relabelling" not in modules("7/scores")
+    every = {task for task in content["tasks"] if task.startswith(("1/", "7/"))}
+    # adding a method makes no truth and no comparison stale
+    assert not {name for task in every for name in modules(task) if name.endswith("arachne")}
+    assert not {name for task in every for name in modules(task) if name.startswith("utils.run")}
+
+
 def test_a_users_score_from_before_a_new_m1_is_pointed_at(server, root):
     mine = root / RESULTS / "all" / "neuron_mine_score.npy"
     np.save(mine, np.arange(pipeline.SIZES["intermediate_size"], dtype=np.float32))

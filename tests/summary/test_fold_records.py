@@ -21,7 +21,7 @@ def folds(tmp_path_factory):
     """Two folds on which step 7 has run, without trainings."""
     root = tmp_path_factory.mktemp("folds")
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         return given.make_folds(root, [0, 1])
 
 

@@ -18,7 +18,7 @@ NASTY = r"[50%_of] #x & $y$ {z} ~^ \n <a|b> \"q\" *-- ?` 'café' Ångström ð«
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setenv("TQDM_DISABLE", "1")
         jobs = given.make_folds(tmp_path_factory.mktemp("folds"), range(3))
     view = views.make_view([job.paths for job in jobs], "change", jobs[0].constants)

@@ -39,7 +39,7 @@ def current_files(jobs):
 @pytest.fixture(scope="module")
 def patched():
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setattr(effects, "current_files", current_files)
         patch.setattr(catalogue, "every_figure", two_figures)
         patch.setenv("TQDM_DISABLE", "1")

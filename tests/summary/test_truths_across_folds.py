@@ -10,7 +10,7 @@ import pytest
 
 from utils import ranking
 from utils.errors import UserError
-from utils.judge.scores.comparison import LIFTED, REFERENCES, WEIGHT
+from utils.judge.names import LIFTED, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
 from utils.summary import fold_records, overview, summarise
 from utils.summary.figures import catalogue
@@ -57,7 +57,7 @@ def no_figures(*_):
 @pytest.fixture(scope="module")
 def patched():
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setattr(catalogue, "every_figure", no_figures)
         patch.setenv("TQDM_DISABLE", "1")
         yield patch

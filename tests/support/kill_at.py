@@ -43,6 +43,8 @@ PRELOADED = (
     "utils.model.forward",
     "utils.methods.fold",
     "utils.judge.scores.fold",
+    "utils.judge.details.fold",
+    "utils.judge.verdict.fold",
     "utils.judge.transplant.fold",
     "utils.judge.layers.fold",
     "utils.judge.planted.fold",

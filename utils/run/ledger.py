@@ -9,7 +9,8 @@ untouched, and an upstream file is accepted on the same terms, all the way up.
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,6 +67,7 @@ class Ledger:
         self._producers: dict[str, str] | None = None
         self._run: str | None = None
         self._planned: set[str] = set()
+        self._held = self._waiting = False
 
     def relative(self, path: Path) -> str:
         name = path.relative_to(self.paths.results).as_posix()
@@ -250,7 +252,23 @@ class Ledger:
             }
         return self._run
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write the record once for all tasks of the block; a killed run does them all again."""
+        self._held, self._waiting = True, False
+        try:
+            yield
+        finally:
+            self._held = False
+            if self._waiting:
+                self.commit()
+
     def commit(self) -> None:
+        self._fresh.clear()
+        self._producers = None
+        self._waiting = self._held
+        if self._held:
+            return
         if self._run is not None:
             self.content["runs"][self._run]["end"] = now()
         tasks = self.content["tasks"].values()
@@ -258,8 +276,6 @@ class Ledger:
         codes = self.content.get("code", {})
         self.content["code"] = {key: codes[key] for key in sorted(on_record & codes.keys())}
         storage.save_json(self.paths.provenance, self.content)
-        self._fresh.clear()
-        self._producers = None
 
     def times(self, shown: Callable[[dict[str, Any]], bool] = lambda _: True) -> pd.DataFrame:
         """The timed things of this step, one a row; `shown` as of `close`."""

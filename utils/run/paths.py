@@ -141,12 +141,12 @@ class FoldPaths:
         return self.results / "exp-fl-5-9_planted.csv"
 
     def planted(self, kind: str, fault: int, what: str) -> Path:
-        """`what` is "weights" or "delta", or "rows" of the table."""
-        suffix = "csv" if what == "rows" else "npy"
+        """`what` is "weights" or "delta", or "fault": what it does, or why there is none."""
+        suffix = "csv" if what == "fault" else "npy"
         return self.results / "planted" / f"{kind}{fault}_{what}.{suffix}"
 
-    def planted_own(self, kind: str, fault: int, level: str, method: str) -> Path:
-        """The row of a user's method on one fault."""
+    def planted_row(self, kind: str, fault: int, level: str, method: str) -> Path:
+        """How well a method finds one fault."""
         return self.results / "planted" / f"{kind}{fault}_{level}_{method}.csv"
 
     @property

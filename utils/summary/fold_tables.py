@@ -10,16 +10,8 @@ import pandas as pd
 from utils.data.settings import ALL, SETTINGS_STEP
 from utils.data.settings import COLUMNS as SETTINGS_COLUMNS
 from utils.errors import UserError
-from utils.judge.given_seconds import GIVEN
-from utils.judge.scores.comparison import (
-    AT_K,
-    LIFTED,
-    NEURON,
-    ORACLE,
-    RANDOM_EXPECTED,
-    RANDOM_SAMPLED,
-    WEIGHT,
-)
+from utils.judge.names import GIVEN, LIFTED, NEURON, ORACLE, RANDOM_EXPECTED, RANDOM_SAMPLED, WEIGHT
+from utils.judge.scores.comparison import AT_K
 from utils.methods import METHODS
 from utils.run import storage
 from utils.run.paths import FoldPaths

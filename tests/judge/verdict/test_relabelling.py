@@ -7,8 +7,8 @@ import pytest
 
 from utils import ranking
 from utils.judge.details.permutation import draw_relabellings
-from utils.judge.scores import metrics
-from utils.judge.scores.comparison import NEURON, WEIGHT
+from utils.judge.names import NEURON, WEIGHT
+from utils.judge.scores import gains, metrics, ties
 from utils.judge.verdict.relabelling import (
     membership,
     neuron_membership,
@@ -30,9 +30,9 @@ def scores_of(seed, level, ties):
 def lift_at(scores, level, positives, k):
     """By the metrics of step 7."""
     at_weights = ranking.spread(scores, D) if level == NEURON else scores
-    truth = metrics.make_truth(positives.astype(np.float32), int(positives.sum()))
+    truth = gains.make_gains(positives.astype(np.float32), int(positives.sum()))
     order = ranking.rank_by(at_weights.astype(np.float32))
-    groups = metrics.group_items(at_weights.astype(np.float32), order, truth, [k])
+    groups = ties.group_items(at_weights.astype(np.float32), order, truth, [k])
     return metrics.at_k(groups, truth, k, metrics.discounts(k))["lift"]
 
 

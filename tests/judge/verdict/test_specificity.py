@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from utils import ranking
-from utils.judge.scores.comparison import NEURON, WEIGHT
+from utils.judge.names import NEURON, WEIGHT
 from utils.judge.verdict.relabelling import membership, positive_rows
 from utils.judge.verdict.specificity import cross_lifts, specificity
 

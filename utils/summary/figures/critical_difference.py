@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from utils.drawing import drawing
-from utils.judge.scores.comparison import RANDOM_EXPECTED, WEIGHT
+from utils.judge.names import RANDOM_EXPECTED, WEIGHT
 from utils.summary import statistics
 from utils.summary.across_folds import is_reference_only
 from utils.summary.figures.names import ink

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from utils.drawing import drawing
-from utils.judge.scores.comparison import RANDOM_EXPECTED, WEIGHT
+from utils.judge.names import RANDOM_EXPECTED, WEIGHT
 from utils.summary.figures.shared import (
     chance_handle,
     draw_bar,
