@@ -159,7 +159,7 @@ def bench_ranking(shape: Shape, repeats: int) -> list[dict]:
         return comparison.compare(groups, truth, names.LIFTED, n)
 
     def expanded() -> dict[str, float]:
-        whole = ranking.lift(neuron_scores, shape.d)
+        whole = ranking.spread(neuron_scores, shape.d)
         groups = ties.group_items(whole, ranking.rank_by(whole), truth.weights, ks)
         return comparison.compare(groups, truth, names.LIFTED, n)
 

@@ -28,7 +28,7 @@ REFERENCES_OF = {
 def credit_of(seed: int) -> np.ndarray:
     """Signed, and clustered by neuron."""
     rng = np.random.default_rng([seed, 8])
-    by_neuron = ranking.lift(rng.gamma(0.5, size=given.M), given.D)
+    by_neuron = ranking.spread(rng.gamma(0.5, size=given.M), given.D)
     return (by_neuron * rng.normal(0.2, 1.0, given.N)).astype(np.float32)
 
 

@@ -319,7 +319,7 @@ CASES: dict[str, Case] = {
     "fold too high": options("--fold", "5", said=("fold 5 does not exist",)),
     "fold twice": options("--fold", "0", "0", said=("fold 0 is given twice",)),
     "fold is a word": options("--fold", "one", said=("invalid int value",)),
-    "n is 0": options("--n", "0", said=("n=0 is not between 1 and 8",)),
+    "n is 0": options("--n", "0", said=("n=0 is not between 1 and 8; change --n",)),
     "n is negative": options("--n", "-3", said=("n=-3 is not between",), step=4),
     "n above d": options("--n", "9", said=("n=9 is not between 1 and 8",), step=6),
     "n above d in step 7": options("--n", "9", said=("n=9 is not between 1 and 8",), step=7),

@@ -11,7 +11,8 @@ import pipeline
 import pytest
 
 from utils.run import stamps
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 
 STEPS = range(10)
 

@@ -7,6 +7,7 @@ import folds_of_step7 as given
 import pipeline
 import pytest
 
+from utils.data import repeats
 from utils.errors import UserError
 from utils.model import training
 from utils.model.trainer_state import Recipe
@@ -99,7 +100,7 @@ def records_of(root, folds):
         paths = FoldPaths(root, "digits", fold)
         paths.training.mkdir(parents=True)
         constants = {"SEED": 777, "SPLIT_SEED": 777, "N_FOLDS": 5}
-        training.save_record(paths, constants | training.split_record(777, made_as, 5))
+        training.save_record(paths, constants | repeats.split_record(777, made_as, 5))
         yield FoldRecord(paths.name, fold, read_records.training_constants(paths), "")
 
 

@@ -8,7 +8,7 @@ import folds_of_step7 as given
 import numpy as np
 import pytest
 
-from utils.run import pictures
+from utils import drawing
 from utils.summary.documents import latex, latex_text
 from utils.summary.figures import shared
 from utils.summary.folds import read_tables
@@ -123,7 +123,7 @@ def test_figures_with_their_captions_are_ready_to_be_pasted():
 def test_figures_compile_where_the_pictures_lie(tmp_path):
     figure = shared.new_figure("2col", 1)
     (tmp_path / "change").mkdir()
-    (tmp_path / "change" / "a_b_2col.pdf").write_bytes(pictures.render(figure, "pdf"))
+    (tmp_path / "change" / "a_b_2col.pdf").write_bytes(drawing.render(figure, "pdf"))
     compile_alone(latex.figures({"change/a_b": "By 'x', 5%."}), tmp_path)
 
 

@@ -15,7 +15,7 @@ MODULES = {
 # Modules that read, write and decide what is made anew are called by verbs.
 VERBS = ("read", "write", "save", "summarise", "refresh")
 # Of utils.run; drawing reads and writes nothing.
-PURE_OF_RUN = ("utils.run.pictures",)
+PURE_OF_RUN = ()
 
 
 def runs(module: str) -> bool:

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from test_recovery import planted_of, transplants_of
 
-from utils.run import pictures
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils import drawing
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.summary.documents import short
 from utils.summary.effects import summarise as effects
 from utils.summary.figures import catalogue
@@ -72,7 +73,7 @@ def root(made, tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures take long to draw, and not every test looks at them."""
-    monkeypatch.setattr(pictures, "render", lambda _, suffix: b"<svg>a figure</svg>")
+    monkeypatch.setattr(drawing, "render", lambda _, suffix: b"<svg>a figure</svg>")
 
 
 def jobs_of(root, **given_arguments):

@@ -17,7 +17,8 @@ from utils.judge.details import curves as details
 from utils.judge.names import LIFTED, WEIGHT
 from utils.judge.rankings.users import user_method
 from utils.judge.scores import comparison, ground_truth, metrics, ties
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.summary.figures import catalogue
 from utils.summary.folds import read_records, read_tables, records
 from utils.summary.folds import tables as fold_tables
@@ -291,7 +292,7 @@ def test_curves_are_the_expected_mass(tables, jobs):
     groups = ties.group_neurons(scores, truth.by_neuron)
     mass = [metrics.expected_total(groups.start, groups.gain, int(k)) for k in ks]
     assert found["mass"] == pytest.approx(np.array(mass) / truth.weights.total_gain)
-    lifted = ranking.lift(scores, given.D)
+    lifted = ranking.spread(scores, given.D)
     draws = []
     rng = np.random.default_rng(0)
     for _ in range(400):  # random orders within ties

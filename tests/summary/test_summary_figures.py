@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from utils import drawing
 from utils.judge import names
 from utils.judge.names import LIFTED, WEIGHT
-from utils.run import pictures
-from utils.run.paths import SummaryPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.summary.figures import (
     catalogue,
     critical_difference,
@@ -287,7 +287,7 @@ def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
         caption = catalogue.CAPTIONS[name].format(**words)
         assert {"{", "}"}.isdisjoint(caption)
         if name == "locations":
-            content = pictures.render(figure, "pdf")
+            content = drawing.render(figure, "pdf")
             assert b"/FontFile2" in content and b"/Type3" not in content
     assert len(names) == 12 == len(set(names))
 
@@ -307,7 +307,7 @@ def test_a_figure_is_saved_in_every_format_with_its_caption(tmp_path):
     captions = save_figures(Task(), SummaryPaths(tmp_path, "digits"), [drawn()])
     assert sorted(saved) == [f"change/one_1col.{suffix}" for suffix in ("pdf", "png", "svg")]
     content = saved["change/one_1col.svg"]
-    assert content.startswith(b"<?xml") and content == pictures.render(drawn().figure, "svg")
+    assert content.startswith(b"<?xml") and content == drawing.render(drawn().figure, "svg")
     assert captions.text == "change/one: caption" and "{change/one_1col.pdf}" in captions.latex
 
 

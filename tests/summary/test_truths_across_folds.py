@@ -29,7 +29,7 @@ CONSTANTS = {
 def credit_of(fold: int, setting: str) -> np.ndarray:
     """Clustered by neuron; what two settings share is the neurons, not the weights."""
     by_fold = np.random.default_rng([fold, 3])
-    neurons = ranking.lift(by_fold.gamma(0.5, size=given.M), given.D)
+    neurons = ranking.spread(by_fold.gamma(0.5, size=given.M), given.D)
     rng = np.random.default_rng([fold, given.SETTINGS.index(setting), 4])
     return (neurons * rng.gamma(0.5, size=given.N) * rng.choice([-1, 1], given.N)).astype("f4")
 

@@ -68,7 +68,7 @@ def write_fold(
     job = job_of(root, fold)
     rng = np.random.default_rng(fold)
     if change is None:
-        neurons = ranking.lift(rng.gamma(0.5, size=M), D)
+        neurons = ranking.spread(rng.gamma(0.5, size=M), D)
         change = (neurons * rng.gamma(1.0, size=N) + 0.01 * rng.random(N)).astype(np.float32)
     ledger = Ledger(job.paths, 1, job.constants, {})
     with ledger.task("ground_truth", step=1) as task:

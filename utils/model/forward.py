@@ -6,7 +6,6 @@ Steps 2 and 3 both need it and both come here; whichever is first makes the cach
 import logging
 import threading
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import datasets
@@ -19,11 +18,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers import ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
-from utils import pieces
 from utils.constants import PROFILES
-from utils.data import depth, folds, images, processors
+from utils.data import folds, images
 from utils.errors import CannotWrite, UserError
-from utils.model import agreement, checkpoints, states, tail
+from utils.model import agreement, checkpoints, states
 from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs
 from utils.model.states import CACHE_STEP, CACHES, States
 from utils.model.tail import Tail
@@ -187,17 +185,7 @@ def plan_forward_pass(inputs: Inputs, data: str) -> Task:
         task_name(data),
         inputs=[M1, data],
         constants=["INFERENCE_PRECISION", "image_column", "label_column"],
-        code=(
-            states,
-            tail,
-            pieces,
-            images,
-            depth,
-            processors,
-            checkpoints,
-            folds,
-            ModuleType(__name__),
-        ),
+        makes=ensure_states,
         step=CACHE_STEP,
     )
 

@@ -112,7 +112,7 @@ def test_a_lifted_method_scores_as_a_weight_method_with_its_neurons_scores(level
     rng = np.random.default_rng(4)
     scores = rng.normal(size=M) if levels is None else rng.integers(0, levels, M).astype(float)
     assert compare(scores, truth, LIFTED) == pytest.approx(
-        compare(ranking.lift(scores, D), truth, WEIGHT)
+        compare(ranking.spread(scores, D), truth, WEIGHT)
     )
 
 

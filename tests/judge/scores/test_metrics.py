@@ -281,7 +281,7 @@ def test_a_lifted_neuron_ranking_scores_as_its_scores_given_to_every_weight(m, d
     wanted = m * d if tied else 3
     truth = gains.make_gains(gain, wanted, np.repeat(np.array([0, 1], dtype=np.int8), m * d))
     ks = range(1, 2 * m * d + 1)
-    lifted = ranking.lift(neuron_scores, d)
+    lifted = ranking.spread(neuron_scores, d)
     expanded = ties.group_items(lifted, ranking.rank_by(lifted), truth, ks)
     counted = ties.group_neurons(neuron_scores, ties.count_by_neuron(truth, m, d, ks))
     assert counted.n_items == expanded.n_items == 2 * m * d

@@ -28,7 +28,7 @@ CURVE_COLUMNS = ["ds", "fold", "setting", "level", "method", "percent", "k", "ma
 
 def weight_scores(scores: np.ndarray, level: str, d: int) -> np.ndarray:
     """Scores of a method at weight level: a neuron's score goes to its 2d weights."""
-    return ranking.lift(scores, d) if level == NEURON else scores
+    return ranking.spread(scores, d) if level == NEURON else scores
 
 
 def truth_rows(truth: GroundTruth, k: int) -> np.ndarray:

@@ -124,7 +124,7 @@ def judge_method(
         found = method.function(evidence)
     score, order = found.score, found.ranking
     if level == NEURON:
-        score, order = ranking.lift(score, evidence.tail.d), None
+        score, order = ranking.spread(score, evidence.tail.d), None
     order = ranking.rank_by(score) if order is None else order
     head = {"level": shown_level(level), "method": name}
     return head | planting.score_row(score, order, truth)

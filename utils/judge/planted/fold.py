@@ -94,7 +94,7 @@ def require_ready(job: Job, inputs: Inputs, methods: Methods) -> None:
 
     methods : every method of ours, by (level, name).
     """
-    mine = own.methods_of(job.args)
+    mine = own.methods_of(job.args, methods)
     if REPAIR not in job.constants["TRUTHS"]:
         raise UserError(
             "faults are planted with the test split, which only the truth 'repair' needs; "
@@ -115,7 +115,7 @@ def plant_fold(job: Job, inputs: Inputs, methods: Methods) -> None:
     methods : every method of ours, by (level, name).
     """
     faults = Faults(job, inputs)
-    ours, mine = chosen_methods(methods, job.constants), own.methods_of(job.args)
+    ours, mine = chosen_methods(methods, job.constants), own.methods_of(job.args, methods)
     parts: dict[Path, list[Path]] = {}  # what methods make of each fault, by the fault's own row
     failures: dict[tuple[str, str], dict[str, str]] = {}  # of a user's methods, by fault
     every = [FaultKey(*key) for key in planting.faults(job.constants["PLANTED_FAULTS"])]
@@ -135,8 +135,8 @@ def plant_fold(job: Job, inputs: Inputs, methods: Methods) -> None:
                     failures.setdefault(key, {})[str(fault)] = str(error)
                     inputs.ledger.drop(row_task(fault, key))
         parts[row] += rows_of_users(job, inputs, fault, methods)
-    for found in failures.values():
-        job.leave_out(own.failures_in_words(found, "fault"))
+    for key, found in failures.items():
+        job.leave_out(own.failures_in_words(found, "fault"), about=f"--methods {'/'.join(key)}")
     write_table(job, inputs, parts)
 
 
@@ -200,7 +200,7 @@ def write_row(
         row_task(fault, key),
         inputs=what["inputs"],
         constants=[*what["constants"], *method.constants],
-        parameters=method.recipe.get("parameters"),
+        parameters=method.parameters,
         makes=[write_row, method.function],
     )
     if task.done:

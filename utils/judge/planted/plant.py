@@ -81,7 +81,7 @@ def draw(kind: str, seed: int, number: int, right: np.ndarray, m: int, d: int) -
     if kind == NEURONS:
         chosen = np.zeros(m, dtype=np.float32)
         chosen[rng.choice(m, ranking.share_of(PERCENT, m), replace=False)] = 1
-        weights = np.flatnonzero(ranking.lift(chosen, d))
+        weights = np.flatnonzero(ranking.spread(chosen, d))
     else:
         weights = np.sort(rng.choice(size, ranking.share_of(PERCENT, size), replace=False))
     return Plan(kind, src, tgt, weights.astype(np.int32))

@@ -12,6 +12,7 @@ from utils.judge.names import NEURON, ORACLE_SCORES, RANDOM, RESERVED, TRUTH_STE
 from utils.judge.rankings.files import read_file, require_all
 from utils.judge.rankings.source import ScoreSource, files_of
 from utils.judge.rankings.users import user_method
+from utils.methods import own
 from utils.methods.chosen import Methods, chosen_methods, stands_under
 from utils.model.inputs import Inputs
 from utils.ranking import RankingKey
@@ -102,9 +103,9 @@ def usable_user_sources(
 
 
 def require_current(ledger: Ledger, source: ScoreSource) -> None:
-    """Refuse scores that step 5 made with a user's function, of another M1 or other samples."""
+    """Refuse scores that step 5 made with a user's function, of another M1 or an older file."""
     made_by = ledger.producer(ledger.relative(source.score))
-    reason = made_by and ledger.why_stale(made_by)
+    reason = made_by and (ledger.why_stale(made_by) or own.why_edited(ledger, made_by))
     if reason:
         raise UserError(
             f"{source.score} is out of date: {reason}; give the file of your methods to "
@@ -113,13 +114,12 @@ def require_current(ledger: Ledger, source: ScoreSource) -> None:
 
 
 def require_own_name(source: ScoreSource, methods: Methods) -> None:
-    """Refuse a user's file whose name stands for something else in our tables."""
+    """Refuse a user's file by the rule for names of all methods of a user's."""
     _, level, name = source.key
-    taken = (level, name) in methods or (level, name) == (NEURON, ORACLE_SCORES)
-    if taken or name in RESERVED or re.search(r"^random \(stratified|\(n=\d+\)$", name):
+    reason = own.why_no_name(level, name, methods)
+    if reason:
         raise UserError(
-            f"{source.score} has a name that step 7 uses for a ranking of its own; "
-            f"rename it to {level}_<another name>_score.npy, or take it away"
+            f"{source.score}: {reason} to {level}_<another name>_score.npy, or take it away"
         )
 
 

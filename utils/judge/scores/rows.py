@@ -89,7 +89,7 @@ def _kendall(
         return {"kendall": metrics.kendall(scores, truth.neurons.gain)}
     if not at_weights:
         return {}
-    shown = scores if level == WEIGHT else ranking.lift(scores, truth.d)
+    shown = scores if level == WEIGHT else ranking.spread(scores, truth.d)
     return {"kendall": metrics.kendall(shown, truth.weights.gain)}
 
 

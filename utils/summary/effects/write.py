@@ -11,7 +11,8 @@ from utils.judge.layers import swap as layers
 from utils.judge.names import PLANTED_STEP, TRANSPLANT_STEP
 from utils.judge.planted import fault as faults
 from utils.judge.transplant import walk as transplant
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.effects import recovery
 from utils.summary.figures import effects as figures

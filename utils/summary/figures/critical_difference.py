@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from utils.drawing import drawing
 from utils.judge.names import RANDOM_EXPECTED, WEIGHT
-from utils.run.pictures import drawing
 from utils.summary.figures.names import ink
 from utils.summary.figures.shared import SMALL, draw_point, label, new_figure
 from utils.summary.figures.styles import DARK, GREY, Styles

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from utils.drawing import drawing
 from utils.judge import names
 from utils.judge.names import WEIGHT
-from utils.run.pictures import drawing
 from utils.summary.figures.shared import (
     SMALL,
     chance_handle,

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from utils.drawing import drawing
 from utils.judge.names import TRUTH, WEIGHT
-from utils.run.pictures import drawing
 from utils.summary.figures.shared import SMALL, label, new_figure
 from utils.summary.rankings import Key
 

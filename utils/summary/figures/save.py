@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from utils.run import pictures
-from utils.run.paths import SummaryPaths
+from utils import drawing
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.documents import latex
 from utils.summary.figures.catalogue import Drawn
@@ -28,10 +28,10 @@ def save_figures(task: Task, paths: SummaryPaths, figures: Iterable[Drawn]) -> C
     missing: set[str] = set()
     for drawn in figures:
         target = paths.figure(drawn.name, drawn.width, drawn.truth)
-        for suffix in pictures.FORMATS:
-            task.save_bytes(target.with_suffix(f".{suffix}"), pictures.render(drawn.figure, suffix))
+        for suffix in drawing.FORMATS:
+            task.save_bytes(target.with_suffix(f".{suffix}"), drawing.render(drawn.figure, suffix))
         captions[drawn.title] = drawn.caption.strip()
-        missing |= pictures.missing_glyphs(drawn.figure)
+        missing |= drawing.missing_glyphs(drawn.figure)
     if missing:
         print(NO_GLYPH.format("".join(sorted(missing))))
     text = "\n\n".join(f"{name}: {caption}" for name, caption in captions.items())

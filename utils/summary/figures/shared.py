@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from utils.drawing import drawing
 from utils.judge.names import NEURON, RANDOM_EXPECTED
-from utils.run.pictures import drawing
 from utils.summary.figures.styles import DARK, GREY, Style, Styles
 from utils.summary.rankings import AMONG_WEIGHTS, Key, shown
 from utils.summary.scores.means import metrics_of

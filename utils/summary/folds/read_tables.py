@@ -11,8 +11,8 @@ from utils.data.settings import SETTINGS_STEP
 from utils.errors import UserError
 from utils.judge.verdict.relabelling import Relabelled, read_nulls
 from utils.run import storage
-from utils.run.ledger import TIME_COLUMNS
 from utils.run.paths import FoldPaths
+from utils.run.record import TIME_COLUMNS
 from utils.summary.folds.tables import STEP, FoldTables, tidy, tidy_scores
 from utils.summary.rankings import Key
 from utils.truth import CHANGE, REPAIR, TRUTHS

@@ -1,11 +1,17 @@
 """How each fold of a summary was made, and whether folds are repetitions of one experiment."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
-from utils.model.trainer_state import Recipe
+
+class Training(Protocol):
+    """What checkpoints say about a training (`trainer_state.Recipe`)."""
+
+    values: Mapping[str, Any]
+    steps_per_epoch: float | None
+    transformers: str | None
 
 
 @dataclass(frozen=True)
@@ -23,10 +29,10 @@ class FoldRecord:
     constants: dict[str, Any]
     digest: str
     accepted: str | None = None
-    recipe: Recipe | None = None
+    recipe: Training | None = None
 
 
-def with_training(record: FoldRecord, epochs: list[float] | None, recipe: Recipe) -> FoldRecord:
+def with_training(record: FoldRecord, epochs: list[float] | None, recipe: Training) -> FoldRecord:
     """A fold's record with what its checkpoints say.
 
     The steps of M1 and M2 depend on the size of a fold, their epochs do not.

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from utils.run.paths import SummaryPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.folds.read_tables import read
 from utils.summary.page.page import Found, Svg, content_of, read_captions, render

@@ -13,7 +13,8 @@ from typing import Any
 from utils.run import cli, storage
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.documents import short
 from utils.summary.folds.read_records import read_records, refuse_mixed, summary_paths

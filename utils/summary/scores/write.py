@@ -6,7 +6,8 @@ import pandas as pd
 
 from utils.errors import UserError
 from utils.judge.names import CEILING, ORACLE
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.documents import latex, short, workbook
 from utils.summary.figures import catalogue
