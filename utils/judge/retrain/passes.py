@@ -61,11 +61,11 @@ class Moved:
 def m1_blocks(tail: Tail, h: np.ndarray, labels: np.ndarray) -> list[Block]:
     """M1's states of samples, cut where `utils.pieces` cuts; on a GPU in one block.
 
-    h : float32 (S, d). labels : int64 (S,).
+    h : float32 (S, d). labels : int64 (S,). The states have the tail's precision.
     """
 
     def block(rows: slice) -> Block:
-        inputs = torch.from_numpy(np.ascontiguousarray(h[rows])).to(tail.device)
+        inputs = torch.from_numpy(np.ascontiguousarray(h[rows])).to(tail.w_bef)
         u = tail.ffn_input(inputs)
         pre = tail.pre_activation(u)
         y = tail.output(inputs, tail.activate(pre))
@@ -87,7 +87,7 @@ class Movable:
     def __init__(self, tail: Tail, weights: np.ndarray) -> None:
         """weights : int32 (K,), canonical indices."""
         self.tail = tail
-        self.places: Places = find_places(weights, tail.m, tail.d, tail.device)
+        self.places: Places = find_places(weights, tail.m, tail.d, tail.w_bef)
         self.device = tail.device
         self.aft, self.aft_quiet = (
             tail.w_aft[:, neurons].T.contiguous()  # (t or q, d)
@@ -135,7 +135,7 @@ class Movable:
             pre = self._pre(moved, part).requires_grad_(True)  # (g, t, b)
             a = self.tail.activate(pre)
             y = self._output(moved, part, a)
-            loss = self._losses(y, part).sum()
+            loss = self._losses(y, part, y.dtype).sum()
             grad_pre, grad_y = torch.autograd.grad(loss, (pre, y))
         places = self.places
         bef = places.bef.product(grad_pre, part.u.T[None])
@@ -165,9 +165,7 @@ class Movable:
             rest = rest + moved.aft_quiet @ part.quiet
         return torch.baddbmm(rest, moved.aft, a).transpose(1, 2).contiguous()
 
-    def _losses(
-        self, y: torch.Tensor, part: Part, dtype: torch.dtype = torch.float32
-    ) -> torch.Tensor:
+    def _losses(self, y: torch.Tensor, part: Part, dtype: torch.dtype) -> torch.Tensor:
         """Cross-entropy of each sample (g, b), from y (g, b, d)."""
         logits = self.tail.logits_of_output(y.flatten(0, 1)).to(dtype)  # (g b, C)
         labels = part.labels.repeat(len(y))

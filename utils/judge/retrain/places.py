@@ -90,10 +90,9 @@ class Places:
     order: np.ndarray
 
     def in_order_of_ranking(self, values: torch.Tensor) -> np.ndarray:
-        """Values (K,) of the sorted weights, in the ranking's order instead."""
-        sorted_values = values.cpu().numpy()
-        found = np.empty_like(sorted_values)
-        found[self.order] = sorted_values
+        """Values (K,) of the sorted weights, in the ranking's order instead, float32."""
+        found = np.empty(len(values), dtype=np.float32)
+        found[self.order] = values.cpu().numpy()
         return found
 
     def split(self, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -102,10 +101,10 @@ class Places:
         return tuple(part.contiguous() for part in values.split(sizes, dim=1))
 
 
-def find_places(weights: np.ndarray, m: int, d: int, device: torch.device) -> Places:
+def find_places(weights: np.ndarray, m: int, d: int, like: torch.Tensor) -> Places:
     """Where `weights`, the first K of a ranking, lie.
 
-    weights : int32 (K,), canonical indices.
+    weights : int32 (K,), canonical indices. like : a tensor of the model.
     Raises ValueError where one stands there twice or is no index of a weight.
     """
     if len(weights) and not 0 <= weights.min() <= weights.max() < ranking.n_weights(m, d):
@@ -125,16 +124,16 @@ def find_places(weights: np.ndarray, m: int, d: int, device: torch.device) -> Pl
     parts = np.split(at[order], np.cumsum(np.bincount(kind, minlength=3))[:2])
     rows = len(active), len(active), len(quiet)
     return Places(
-        *(torch.from_numpy(neurons).to(device) for neurons in (active, quiet)),
-        *(_picks(part, (r, d), device) for part, r in zip(parts, rows, strict=True)),
+        *(torch.from_numpy(neurons).to(like.device) for neurons in (active, quiet)),
+        *(_picks(part, (r, d), like) for part, r in zip(parts, rows, strict=True)),
         order,
     )
 
 
-def _picks(at: np.ndarray, shape: tuple[int, int], device: torch.device) -> Picks:
+def _picks(at: np.ndarray, shape: tuple[int, int], like: torch.Tensor) -> Picks:
     """A GPU makes whole products sooner than single entries."""
-    places = torch.from_numpy(at).to(device)
-    if device.type != "cpu" or not 0 < len(at) <= SPARSE_UP_TO * shape[0] * shape[1]:
+    places = torch.from_numpy(at).to(like.device)
+    if like.device.type != "cpu" or not 0 < len(at) <= SPARSE_UP_TO * shape[0] * shape[1]:
         return Picks(shape, places, None)
     rows, columns = np.divmod(at, shape[1])
     starts = np.searchsorted(rows, np.arange(shape[0] + 1)).astype(np.int32)
@@ -143,7 +142,7 @@ def _picks(at: np.ndarray, shape: tuple[int, int], device: torch.device) -> Pick
         pattern = torch.sparse_csr_tensor(
             torch.from_numpy(starts),
             torch.from_numpy(columns.astype(np.int32)),
-            torch.zeros(len(at)),
+            like.new_zeros(len(at)),
             shape,
         )
     return Picks(shape, places, pattern)

@@ -16,7 +16,7 @@ from utils.judge.retrain.passes import Block, Movable, Part, each, m1_blocks
 from utils.model.adam import Adam
 from utils.model.states import States
 from utils.model.tail import Tail
-from utils.pieces import ROWS
+from utils.pieces import ROWS, cpu_threads
 
 OPTIMIZERS = ("adam", "sgd")
 SPEEDS = (0.003, 0.01, 0.03, 0.1, 0.3)
@@ -74,6 +74,7 @@ class _Choice:
         return self.loss, self.steps, self.r
 
 
+@cpu_threads(1)
 def make_trainer(tail: Tail, states: States, fitted: np.ndarray, held_out: np.ndarray) -> Trainer:
     """M1 on the samples `fitted` and `held_out`, int64, of a split of which h and labels are read.
 
@@ -91,6 +92,7 @@ def make_trainer(tail: Tail, states: States, fitted: np.ndarray, held_out: np.nd
     return Trainer(tail, *parts, loss, math.sqrt(sum(squares) / 2))
 
 
+@cpu_threads(1)  # threads take whole pieces (utils.pieces)
 @torch.no_grad()
 def retrain(trainer: Trainer, weights: np.ndarray) -> dict[str, Trained]:
     """Train the weights `weights` alone: by optimiser what it keeps.
@@ -174,7 +176,8 @@ def _courses(
             losses = net.losses(moved, held_out)
             alive &= np.isfinite(losses)
             asked += np.count_nonzero(alive)
-            for i in np.flatnonzero(alive):
+            moves = deltas.any(dim=1).cpu().numpy()  # where nothing does it is no step
+            for i in np.flatnonzero(alive & moves):
                 choice = _Choice(float(losses[i]), number, speeds[i], deltas[i])
                 if choice.key() < best.key():
                     best = replace(choice, delta=deltas[i].clone())
