@@ -77,7 +77,7 @@ def retrain(
     rates = {"adam": rms, "sgd": lengths[0] / lengths[1] if lengths[1] else 0}
     kept = {}
     for name, rate in rates.items():
-        losses, states = {(0, 0): float(loss(*start, held_out))}, {(0, 0): start}
+        losses, states = {(0, 0): loss(*start, held_out).item()}, {(0, 0): start}
         for r in SPEEDS:
             weights = [w.clone().requires_grad_(True) for w in start]
             kind = torch.optim.Adam if name == "adam" else torch.optim.SGD
@@ -93,6 +93,6 @@ def retrain(
         r, steps = min(finite, key=lambda key: (finite[key], key[1], key[0]))
         moved = torch.cat([w.ravel() for w in states[r, steps]]) - numbers
         delta = moved[torch.from_numpy(chosen.astype(np.int64))].numpy()
-        fit = float(loss(*states[r, steps], fitted))
+        fit = loss(*states[r, steps], fitted).item()
         kept[name] = Kept(r, steps, delta, fit, losses)
     return kept

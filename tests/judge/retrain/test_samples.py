@@ -25,7 +25,9 @@ def test_fitted_are_the_first_thousand_of_the_rest_that_the_setting_has(monkeypa
 
 def test_random_neurons_are_seeded_permutations():
     first, again = (list(samples.random_neurons(5, 3, 20)) for _ in range(2))
-    assert all(np.array_equal(a, b) and a.dtype == np.int32 for a, b in zip(first, again))
+    assert all(
+        np.array_equal(a, b) and a.dtype == np.int32 for a, b in zip(first, again, strict=True)
+    )
     assert all(sorted(order.tolist()) == list(range(20)) for order in first)
     assert not np.array_equal(first[0], first[1])
     assert not np.array_equal(first[0], next(samples.random_neurons(6, 1, 20)))

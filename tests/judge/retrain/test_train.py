@@ -12,15 +12,15 @@ import torch
 import vit_tails
 
 from utils import pieces, ranking
-from utils.judge.retrain import train
-from utils.judge.transplant.walk import neuron_weights
+from utils.judge.retrain import effect, train
+from utils.judge.transplant.walk import make_receiver, neuron_weights
 from utils.model import forward
 
 # S, d, m, C, activation
 SHAPES = [(60, 6, 24, 3, "gelu"), (41, 5, 7, 4, "relu"), (33, 7, 15, 2, "gelu")]
 
 
-def damaged(make_toy, S, d, m, C, activation="gelu", share=0.3, seed=0):
+def damaged(make_toy, S, d, m, C, activation="gelu", share=0.3, scale=1, seed=0):
     """A toy that was right until some neurons were spoilt: M1, and the spoilt neurons."""
     whole = make_toy(S, d, m, C, activation, seed)
     rng = np.random.default_rng(seed)
@@ -28,7 +28,7 @@ def damaged(make_toy, S, d, m, C, activation="gelu", share=0.3, seed=0):
 
     def spoil(weights):
         for name, neurons in (("w_bef", (spoilt,)), ("w_aft", (slice(None), spoilt))):
-            noise = rng.normal(0, 1, weights[name][neurons].shape)
+            noise = rng.normal(0, scale, weights[name][neurons].shape)
             weights[name][neurons] += noise.astype(np.float32)
 
     toy = make_toy(S, d, m, C, activation, seed, change=spoil)
@@ -61,15 +61,16 @@ def halves(S):
     return order[S // 4 :], order[: S // 4]
 
 
-def agree(found, expected, chosen):
+def agree(found, expected, chosen, loose=1):
     """One optimiser's result with the reference's: the choice, its losses and where it went."""
     assert (found.steps, found.passed_over) == (expected.steps, 0)
     assert found.r == expected.r or (expected.r == 0 and math.isnan(found.r))
     least = expected.losses[expected.r, expected.steps]
-    assert found.loss_held_out == pytest.approx(least, rel=1e-7)
-    assert found.loss_fit == pytest.approx(expected.loss_fit, rel=1e-6)
+    assert found.loss_held_out == pytest.approx(least, rel=loose * 1e-7)
+    assert found.loss_fit == pytest.approx(expected.loss_fit, rel=loose * 1e-6)
     assert found.delta.dtype == np.float32 and found.delta.shape == chosen.shape
-    np.testing.assert_allclose(found.delta, expected.delta, rtol=1e-6, atol=1e-7)
+    near = {"rtol": loose * 1e-6, "atol": loose * 1e-7}
+    np.testing.assert_allclose(found.delta, expected.delta, **near)
 
 
 def trainer_of(toy, *samples, dtype=torch.float64):
@@ -112,7 +113,7 @@ def test_it_is_the_whole_vit_with_autograd_and_torchs_optimizers(make_vit):
     chosen = rankings(tail.m, tail.d, np.arange(3))["scattered"]
     expected = retraining.retrain(logits, matrices, chosen, labels, fitted, held_out)
     for optimizer, found in train.retrain(trainer, chosen).items():
-        agree(found, expected[optimizer], chosen)
+        agree(found, expected[optimizer], chosen, loose=1000)  # the cached h is float32
 
 
 def test_float32_gets_as_far_as_float64(make_toy):
@@ -203,15 +204,26 @@ def test_all_of_it_is_what_the_specification_says():
     assert (train.STEPS, train.EVERY, train.OPTIMIZERS) == (40, 5, ("adam", "sgd"))
 
 
-def test_the_spoilt_neurons_are_a_better_place_than_weights_drawn_at_random(make_toy):
-    toy, spoilt = damaged(make_toy, 300, 8, 40, 4, share=0.1, seed=5)
-    trainer = trainer_of(toy, *halves(300), dtype=torch.float32)
-    own = train.retrain(trainer, neuron_weights(spoilt.astype(np.int32), 40, 8))
-    rng = np.random.default_rng(9)
-    for _ in range(3):
-        drawn = rng.permutation(640)[: 16 * len(spoilt)].astype(np.int32)
-        for optimizer, found in train.retrain(trainer, drawn).items():
-            assert own[optimizer].loss_held_out < 0.9 * found.loss_held_out
+@pytest.mark.parametrize("seed", [5, 7])
+def test_a_ranking_of_the_spoilt_neuron_mends_more_than_random_weights(make_toy, seed):
+    toy, spoilt = damaged(make_toy, 400, 8, 40, 4, share=0.03, scale=3, seed=seed)
+    repair, test = (
+        replace(toy.states, h=toy.states.h[rows], labels=toy.states.labels[rows])
+        for rows in (slice(300), slice(300, None))
+    )
+    trainer = train.make_trainer(toy.tail, repair, *halves(300))
+    receiver = make_receiver(toy.tail, toy.tail.w_bef.numpy(), toy.tail.w_aft.numpy(), test)
+    loss_m1, target = effect.loss_of_m1(receiver), np.flatnonzero(~receiver.right)
+
+    def mended(chosen):
+        found = train.retrain(trainer, chosen)
+        judged = [effect.effect(receiver, chosen, x, target, loss_m1) for x in found.values()]
+        return np.array([[row["loss_mended"], row["net"]] for row in judged])
+
+    own = mended(neuron_weights(spoilt.astype(np.int32), 40, 8))
+    every = np.random.default_rng(9).permuted(np.tile(np.arange(640, dtype=np.int32), (3, 1)), 1)
+    drawn = np.mean([mended(order[: 16 * len(spoilt)]) for order in every], axis=0)
+    assert (own > 1.5 * drawn.clip(0)).all() and (own > 0).all()
 
 
 def test_the_same_bytes_whatever_the_number_of_threads(make_toy, monkeypatch):
