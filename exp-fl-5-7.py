@@ -3,9 +3,9 @@
 import argparse
 
 from utils.judge.details.fold import write_curves, write_permutations
-from utils.judge.rankings.fold import find_sources
+from utils.judge.rankings.fold import find_sources, require_references
 from utils.judge.rankings.source import Rankings
-from utils.judge.rankings.users import record_given_seconds, require_references
+from utils.judge.rankings.users import record_given_seconds
 from utils.judge.references.fold import (
     reference_sources,
     write_optimizer_step,

@@ -5,24 +5,33 @@ import argparse
 import pandas as pd
 
 from utils.judge.layers.fold import swap_blocks
-from utils.judge.transplant.fold import find_rankings, finding, read_transplants, transplant_all
+from utils.judge.rankings.fold import find_sources
+from utils.judge.transplant.fold import (
+    Transplanted,
+    find_rankings,
+    finding,
+    read_transplants,
+    require_test_split,
+    transplant_all,
+)
 from utils.methods import METHODS
-from utils.model.inputs import open_inputs
+from utils.model.inputs import Inputs, open_inputs
 from utils.run import cli
 from utils.summary import effects, report
 
 STEP = 8
 
 
-def require_rankings(job: cli.Job) -> None:
-    """Refuse a fold whose rankings, credits or states of the test split are missing or stale."""
-    find_rankings(job, open_inputs(job), METHODS)
+def find(job: cli.Job, inputs: Inputs) -> list[Transplanted]:
+    """Every ranking to be walked; refused where one, a credit or a state is missing or stale."""
+    require_test_split(job)
+    settings, sources = find_sources(job, inputs, METHODS)
+    return find_rankings(job, inputs, settings, sources)  # methods, truths, random weights
 
 
 def work(job: cli.Job) -> pd.DataFrame:
     inputs = open_inputs(job)
-    rankings = find_rankings(job, inputs, METHODS)  # methods, truths, random weights
-    transplant_all(job, inputs, rankings)  # M2's values in the first K weights of each
+    transplant_all(job, inputs, find(job, inputs))  # M2's values in the first K weights of each
     swap_blocks(job, inputs)  # and in each block of the whole network
     inputs.ledger.close()
     return read_transplants(job.paths.transplants)
@@ -48,6 +57,6 @@ if __name__ == "__main__":
         work,
         add_options=add_options,
         needs=("training",),
-        ready=require_rankings,
+        ready=lambda job: find(job, open_inputs(job)),
         after=show,
     )

@@ -26,11 +26,9 @@ from utils.judge.names import (
     shown_level,
 )
 from utils.judge.rankings.files import read_file, read_order, require_all
-from utils.judge.rankings.fold import find_sources
 from utils.judge.rankings.source import ScoreSource
 from utils.judge.transplant import walk as transplant
 from utils.judge.transplant.walk import ELSEWHERE, PERCENTS, WHOLE
-from utils.methods.chosen import Methods
 from utils.model import checkpoints
 from utils.model.inputs import M1, M2_FFN, Inputs
 from utils.model.states import load_states, load_tail
@@ -60,21 +58,26 @@ class Transplanted:
     source: ScoreSource | None = None
 
 
-def find_rankings(job: Job, inputs: Inputs, methods: Methods) -> list[Transplanted]:
-    """Every method's whole ranking of each setting, and what stands beside the methods.
-
-    methods : every method of ours, by (level, name).
-
-    Raises
-    ------
-    UserError : rankings, credits or states of the test split are missing or stale.
-    """
+def require_test_split(job: Job) -> None:
+    """Refuse constants under which no step looks at the test split."""
     if REPAIR not in job.constants["TRUTHS"]:
         raise UserError(
             "transplants are measured on the test split, which only the truth 'repair' needs; "
             "add it to TRUTHS in utils/constants.py and run exp-fl-5-2.py again"
         )
-    settings, sources = find_sources(job, inputs, methods)
+
+
+def find_rankings(
+    job: Job, inputs: Inputs, settings: list[str], sources: list[ScoreSource]
+) -> list[Transplanted]:
+    """Every method's whole ranking of each setting, and what stands beside the methods.
+
+    sources : the score files of the fold.
+
+    Raises
+    ------
+    UserError : credits, truths or states of the test split are missing or stale.
+    """
     paths, ledger = job.paths, inputs.ledger
     require_all(ledger, [*state_inputs(job), *((paths.neg_test(s), 2) for s in settings)])
     found = []
