@@ -105,7 +105,7 @@ def neg_test_inputs(job: Job, settings: list[str]) -> list[tuple[Path, int]]:
 
 
 def first_weights(job: Job, inputs: Inputs, one: Retrained, most: int) -> Iterator[np.ndarray]:
-    """The first `most` weights of a ranking, int32, canonical indices; each draw of a random one."""
+    """The first `most` weights of a ranking, int32, canonical indices, of each draw."""
     m, d = inputs.m, inputs.d
     size, method = ranking.n_weights(m, d), one.key.method
     if one.ranking.source is None and method == RANDOM:
