@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from utils import ranking
 from utils.judge.planted.plant import with_weights
@@ -66,8 +65,3 @@ def mean_effect(draws: Sequence[Mapping[str, float]]) -> dict[str, float]:
         chosen = {draw[name] for draw in draws}
         found[name] = chosen.pop() if len(chosen) == 1 else math.nan
     return found
-
-
-def finish(found: pd.DataFrame, ds: str, fold: int, samples: int) -> pd.DataFrame:
-    """The table of docs/definitions.md 15 from rows that lack ds, fold and samples."""
-    return found.assign(ds=ds, fold=fold, samples=samples)[COLUMNS]
