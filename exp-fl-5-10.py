@@ -5,15 +5,8 @@ import argparse
 import pandas as pd
 
 from utils.judge.rankings.fold import find_sources
-from utils.judge.retrain.fold import (
-    Retrained,
-    find_rankings,
-    finding,
-    read_rows,
-    require_failures,
-    require_own,
-    retrain_fold,
-)
+from utils.judge.retrain.fold import finding, read_rows, retrain_fold
+from utils.judge.retrain.rankings import Retrained, find_rankings, require_failures, require_own
 from utils.methods import METHODS, own
 from utils.model.inputs import Inputs, open_inputs
 from utils.run import cli
@@ -27,7 +20,7 @@ def rankings_of(job: cli.Job, inputs: Inputs) -> list[Retrained]:
     """Every ranking of each setting of RETRAIN_SETTINGS; refused where one is missing or stale."""
     require_failures(job, inputs)
     _, sources = find_sources(job, inputs, METHODS)  # ours, and those dropped in
-    require_own(job, sources)
+    require_own(job, sources, METHODS)
     return find_rankings(job, inputs, sources)
 
 

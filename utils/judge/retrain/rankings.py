@@ -16,6 +16,8 @@ from utils.judge.rankings.weights import WeightRanking, order_of_weights, weight
 from utils.judge.retrain import samples
 from utils.judge.transplant import walk
 from utils.methods import own
+from utils.methods.chosen import Methods
+from utils.methods.own.load import STEP as OWN_STEP
 from utils.model.inputs import Inputs
 from utils.model.states import CACHE_STEP
 from utils.ranking import RankingKey
@@ -68,14 +70,14 @@ def require_failures(job: Job, inputs: Inputs) -> None:
         )
 
 
-def require_own(job: Job, sources: list[ScoreSource]) -> None:
+def require_own(job: Job, sources: list[ScoreSource], methods: Methods) -> None:
     """Refuse methods of --methods of which the fold has no scores."""
     there = {source.key[1:] for source in sources}
-    for key in own.methods_of(job.args):
+    for key in own.methods_of(job.args, methods):
         if key not in there:
             raise UserError(
                 f"{job.paths.name} has no scores of {'/'.join(key)} of --methods "
-                f"{job.args.methods}; {storage.run_again(own.STEP)} with it"
+                f"{job.args.methods}; {storage.run_again(OWN_STEP)} with it"
             )
 
 
