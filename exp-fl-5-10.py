@@ -11,7 +11,8 @@ from utils.methods import METHODS, own
 from utils.model.inputs import Inputs, open_inputs
 from utils.run import cli
 from utils.run.devices import pick_device
-from utils.summary import effects, report
+from utils.summary.effects import summarise as effects
+from utils.summary.page import refresh as report
 
 STEP = 10
 
