@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from utils.constants import PROFILES, Profile
-from utils.data import folds
+from utils.data import folds, originals
 from utils.errors import UserError
 from utils.model import checkpoints, replaying, replays, training
 from utils.run import cli, log
@@ -122,7 +122,7 @@ def make_fold(job: cli.Job, profile: Profile, ledger: Ledger) -> bool:
     n_folds, split_seed = job.constants["N_FOLDS"], job.constants["SPLIT_SEED"]
     watch = Stopwatch()
     with task:
-        source = folds.load_source(profile, job.args.data_dir, split_seed)
+        source = originals.load_source(profile, job.args.data_dir, split_seed)
         folds.make_fold(job.paths, source, profile.test_split, n_folds, split_seed)
         task.time("folds", watch.seconds)
     job.log.info("%s made from %s", job.paths.dataset, job.args.data_dir or profile.source)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from utils.constants import PROFILES
-from utils.data import folds, misclassification
+from utils.data import folds, misclassification, schema
 from utils.errors import UserError
 from utils.model import forward, states
 from utils.model.inputs import REPAIR, choose_pair, open_inputs
@@ -37,7 +37,7 @@ def work(job: cli.Job) -> pd.DataFrame:
             ),
         ],
         constants=["TOP_RANKS", "MIN_SAMPLES"],
-        code=[misclassification, folds],
+        code=[misclassification, folds, schema],
     )
     if task.done:
         job.log.info("misclf_info/ is up to date: kept")
@@ -86,8 +86,8 @@ def class_names(job: cli.Job, n_classes: int) -> list[str]:
     """Names of the model's classes from the data set; a number where it has none."""
     dataset = folds.load_split(job.paths, "repair")
     where = str(job.paths.dataset / "repair")
-    _, label_column = folds.columns_of(dataset, PROFILES[job.paths.ds], where)
-    names = folds.class_names(dataset, label_column)
+    _, label_column = schema.columns_of(dataset, PROFILES[job.paths.ds], where)
+    names = schema.class_names(dataset, label_column)
     return [*names, *(str(i) for i in range(len(names), n_classes))]
 
 

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState, ViTConfig, ViTForImageClassification
 
 from utils.constants import PROFILES
-from utils.data import folds, images
+from utils.data import folds, images, originals
 from utils.errors import UserError
 from utils.model import finetuning, progress, training
 from utils.run.ledger import Ledger
@@ -541,7 +541,7 @@ def test_fold_of_another_split_seed_is_refused(tmp_path):
     constants = {"N_FOLDS": 5, "SPLIT_SEED": 1, "SEED": 777}
     ledger = Ledger(paths, 0, constants, {})
     with ledger.task("folds", constants=["N_FOLDS", "SPLIT_SEED"]):
-        folds.make_fold(paths, folds.digits(1), "test", 5, 1)
+        folds.make_fold(paths, originals.digits(1), "test", 5, 1)
     result = run_script(root, "--ds", "digits", "--fold", "0")
     assert result.returncode == 2 and result.stderr.count("\n") == 1
     assert "SPLIT_SEED was 1, now 777" in result.stderr

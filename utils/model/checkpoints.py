@@ -92,7 +92,7 @@ def count_classes(config: dict) -> int:
 def class_names(config: dict) -> list[str] | None:
     """Names of a model's classes; None where it has no others than LABEL_<i>.
 
-    Half a character, which no file can hold, is a question mark, as in `folds.class_names`.
+    Half a character, which no file can hold, is a question mark, as in `schema.class_names`.
     """
     given = config.get("id2label") or {}
     names = [str(given[str(i)]).encode("utf-8", "replace").decode() for i in range(len(given))]

@@ -28,7 +28,7 @@ from transformers import (
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from utils.constants import Profile
-from utils.data import folds, images
+from utils.data import folds, images, schema
 from utils.errors import UserError
 from utils.model import checkpoints
 from utils.model.progress import Progress
@@ -79,7 +79,7 @@ def train_fold(
         ", ".join(f"{name} {getattr(profile, name)}" for name in LOGGED),
     )
     columns = trainer.eval_dataset.image_column, trainer.eval_dataset.label_column
-    if note := folds.taken_instead(columns, profile):
+    if note := schema.taken_instead(columns, profile):
         log.info("takes %s", note)
     return train(trainer, paths, profile, resume_from, log)
 
@@ -198,9 +198,9 @@ def read_rows(paths: FoldPaths, profile: Profile) -> tuple[dict[str, images.Imag
     for split in ("train", "repair"):
         dataset = folds.load_split(paths, split)
         where = f"{paths.dataset}, split {split!r}"
-        image, label = folds.columns_of(dataset, profile, where)
-        names = names or folds.class_names(dataset, label)
-        folds.require_labels(folds.read_labels(dataset, label), len(names), where)
+        image, label = schema.columns_of(dataset, profile, where)
+        names = names or schema.class_names(dataset, label)
+        schema.require_labels(schema.read_labels(dataset, label), len(names), where)
         rows[split] = images.ImageRows(dataset, image, label, split)
     return rows, names
 

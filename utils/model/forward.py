@@ -20,7 +20,7 @@ from transformers import ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
 from utils.constants import PROFILES
-from utils.data import depth, folds, images, processors
+from utils.data import depth, folds, images, processors, schema
 from utils.errors import CannotWrite, UserError
 from utils.model import agreement, checkpoints, states, tail
 from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs
@@ -151,11 +151,11 @@ def make_loader(
     profile = PROFILES[job.paths.ds]
     dataset = folds.load_split(job.paths, split)
     where = str(job.paths.dataset / split)
-    columns = folds.columns_of(dataset, profile, where)
-    names = folds.class_names(dataset, columns[1])
+    columns = schema.columns_of(dataset, profile, where)
+    names = schema.class_names(dataset, columns[1])
     if isinstance(dataset.features[columns[1]], datasets.ClassLabel):  # else they have no names
         agreement.require_same_classes(checkpoint, names, where)
-    folds.require_labels(folds.read_labels(dataset, columns[1]), config.num_labels, where)
+    schema.require_labels(schema.read_labels(dataset, columns[1]), config.num_labels, where)
     if len(names) > config.num_labels:
         raise UserError(
             f"{where} has {len(names)} classes, the model in {checkpoint} {config.num_labels}; "
@@ -195,6 +195,7 @@ def plan_forward_pass(inputs: Inputs, data: str) -> Task:
             processors,
             checkpoints,
             folds,
+            schema,
             ModuleType(__name__),
         ),
         step=CACHE_STEP,
@@ -249,7 +250,7 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
         job.constants["INFERENCE_PRECISION"],
     )  # fmt: skip
     columns = loader.dataset.image_column, loader.dataset.label_column
-    if note := folds.taken_instead(columns, PROFILES[job.paths.ds]):
+    if note := schema.taken_instead(columns, PROFILES[job.paths.ds]):
         job.log.info("takes %s", note)
     inputs.ledger.device = str(device)
     # Threads take whole pieces (utils.run.pieces).
