@@ -8,7 +8,7 @@ import pandas as pd
 from utils.constants import PROFILES
 from utils.data import folds, misclassification, schema
 from utils.errors import UserError
-from utils.model import forward, states
+from utils.model import caches, forward
 from utils.model.inputs import REPAIR, choose_pair, open_inputs
 from utils.run import cli
 from utils.run.stopwatch import Stopwatch
@@ -31,7 +31,7 @@ def work(job: cli.Job) -> pd.DataFrame:
         inputs=[
             REPAIR,
             *(
-                (paths.cache(name, split), states.CACHE_STEP)
+                (paths.cache(name, split), caches.CACHE_STEP)
                 for split in splits
                 for name in ("logits", "labels")
             ),

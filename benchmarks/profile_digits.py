@@ -33,9 +33,9 @@ from torch.utils.data import DataLoader
 from utils import ranking
 from utils.constants import FOLDS, POSITIVE_PERCENT, PROFILES, SEED
 from utils.data import folds, images, schema, settings
-from utils.model import checkpoints, finetuning, forward, training
+from utils.model import base_model, checkpoints, forward, training
+from utils.model.caches import load_tail
 from utils.model.pair import Pair, find_pair
-from utils.model.states import load_tail
 from utils.model.tail import Tail
 from utils.run.paths import FoldPaths
 
@@ -126,7 +126,7 @@ def save_perturbed_start(paths: FoldPaths, folder: Path, noise: float) -> None:
     _, label = schema.columns_of(dataset, PROFILES[DS], "train")
     transformers.set_seed(SEED + paths.fold)
     names = schema.class_names(dataset, label)
-    model, processor = finetuning.build_model(PROFILES[DS], None, names)
+    model, processor = base_model.build_model(PROFILES[DS], None, names)
     rng = np.random.default_rng(SEED + paths.fold)
     with torch.no_grad():
         for weight in model.parameters():

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from transformers import ViTForImageClassification
 
 from utils.errors import UserError
-from utils.model import checkpoints, forward
+from utils.model import checkpoints, forward, tensors
 
 LAST = 1  # the toy ViT has two layers
 # Module names of transformers 5.x and of 4.x, whose checkpoints have to work as they are.
@@ -342,7 +342,7 @@ def test_a_bin_with_code_in_it_is_refused_and_not_run(folder, model, zipped):
 @pytest.mark.parametrize("kept", [0, 5, 700, -100])
 def test_a_truncated_file_is_refused(folder, model, layout, kept):
     write(folder, model, layout)
-    (file,) = checkpoints.weight_files(folder)
+    (file,) = tensors.weight_files(folder)
     file.write_bytes(file.read_bytes()[:kept])
     assert str(folder) in refusal(checkpoints.read_ffn, folder)
 
@@ -351,7 +351,7 @@ def test_a_truncated_file_is_refused(folder, model, layout, kept):
 def test_a_damaged_bin_is_refused(folder, model, layout):
     """A flipped bit can make the unpickler stumble in many ways; here text is no text."""
     write(folder, model, layout)
-    (file,) = checkpoints.weight_files(folder)
+    (file,) = tensors.weight_files(folder)
     file.write_bytes(file.read_bytes().replace(b"vit.layernorm", b"vit.\xffayernorm"))
     assert str(folder) in refusal(checkpoints.read_ffn, folder)
 
@@ -365,7 +365,7 @@ def test_a_bin_that_is_no_state_dict_is_refused(folder, content):
 @pytest.mark.parametrize("layout", ["4.x safetensors in shards", "4.x bin in shards"])
 def test_a_missing_shard_is_refused_by_its_name(folder, model, layout):
     write(folder, model, layout)
-    shard = checkpoints.weight_files(folder)[1]
+    shard = tensors.weight_files(folder)[1]
     shard.unlink()
     assert shard.name in refusal(checkpoints.read_ffn, folder)
 

@@ -6,7 +6,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils import ranking
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.judge import details, permutation
 from utils.judge.comparison import WEIGHT
 from utils.judge.sources import Source, read_order, read_scores, shown_name

@@ -13,8 +13,9 @@ from utils.judge.comparison import LIFTED, NEURON, WEIGHT
 from utils.methods.evidence import Evidence
 from utils.methods.method import Method
 from utils.model import gradients, states, tail
+from utils.model.caches import cache_inputs, load_states, load_tail
 from utils.model.inputs import M1, Inputs
-from utils.model.states import States, cache_inputs, load_states, load_tail
+from utils.model.states import States
 from utils.model.tail import Tail, activation_function
 from utils.run import pieces
 from utils.run.cli import Job

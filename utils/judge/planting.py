@@ -22,8 +22,8 @@ from utils.judge.faults import (
 from utils.judge.own_faults import own_rows, own_task, write_own
 from utils.methods import METHODS, own
 from utils.methods.chosen import chosen_methods
+from utils.model.caches import cache_inputs
 from utils.model.inputs import Inputs, open_inputs
-from utils.model.states import cache_inputs
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch

@@ -11,7 +11,8 @@ from types import ModuleType
 import numpy as np
 
 from utils import ranking
-from utils.data.settings import ALL, SETTINGS_STEP, read_test_failures
+from utils.data.setting_names import ALL
+from utils.data.settings import SETTINGS_STEP, read_test_failures
 from utils.errors import UserError
 from utils.judge import comparison, metrics
 from utils.judge.comparison import (
@@ -26,8 +27,8 @@ from utils.judge.comparison import ORACLE as NEURON_ORACLE
 from utils.judge.sources import ORACLE, RANDOM, STEP, TRUTH_STEP, Source
 from utils.judge.truths import TruthOfFold
 from utils.model import gradients, optimizer_state
+from utils.model.caches import cache_inputs, load_states, load_tail
 from utils.model.inputs import OPTIMIZER, Inputs
-from utils.model.states import cache_inputs, load_states, load_tail
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
 from utils.truth import CHANGE, REPAIR, positives

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from utils import ranking
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.errors import UserError
 from utils.judge import comparison, details, metrics
 from utils.judge.comparison import LIFTED, NEURON, WEIGHT, FoldTruth

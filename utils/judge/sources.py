@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from utils import ranking
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.errors import UserError
 from utils.judge import comparison, details
 from utils.judge.comparison import LIFTED, NEURON, WEIGHT, FoldTruth

@@ -7,7 +7,8 @@ from types import ModuleType
 from tqdm import tqdm
 
 from utils import ranking
-from utils.data.settings import ALL, SETTINGS_STEP, read_settings
+from utils.data.setting_names import ALL
+from utils.data.settings import SETTINGS_STEP, read_settings
 from utils.judge import comparison, details, metrics, nulls
 from utils.judge.comparison import NEURON, WEIGHT
 from utils.judge.details_of_all import write_curves, write_permutations

@@ -10,7 +10,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils import ranking
-from utils.data.settings import ALL, COLUMNS, SETTINGS_STEP, read_test_failures
+from utils.data.setting_names import ALL, COLUMNS
+from utils.data.settings import SETTINGS_STEP, read_test_failures
 from utils.errors import UserError
 from utils.judge import transplant
 from utils.judge.comparison import LIFTED, NEURON, ORACLE, WEIGHT
@@ -18,7 +19,7 @@ from utils.judge.sources import ORACLE as ORACLE_FILE
 from utils.judge.sources import STEP as JUDGED_STEP
 from utils.judge.sources import TRUTH_STEP, Source, read_file, read_order, require_all
 from utils.judge.tables import find_sources
-from utils.model import checkpoints, states, tail
+from utils.model import caches, checkpoints, states, tail
 from utils.model.inputs import M1, M2_FFN, Inputs, open_inputs
 from utils.run import pieces, storage
 from utils.run.cli import Job
@@ -120,9 +121,9 @@ def transplant_fold(job: Job, inputs: Inputs) -> pd.DataFrame:
 
 
 def read_receiver(job: Job, inputs: Inputs) -> transplant.Receiver:
-    m1 = states.load_tail(inputs.pair.m1)
+    m1 = caches.load_tail(inputs.pair.m1)
     m2 = checkpoints.read_ffn(inputs.pair.m2)
-    return transplant.make_receiver(m1, *m2, states.load_states(job.paths, m1, TEST))
+    return transplant.make_receiver(m1, *m2, caches.load_states(job.paths, m1, TEST))
 
 
 def write_ends(job: Job, inputs: Inputs, receiver: cache) -> None:

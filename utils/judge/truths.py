@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from utils import ranking
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.judge import comparison
 from utils.judge.comparison import FoldTruth
 from utils.model.inputs import Inputs

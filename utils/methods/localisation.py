@@ -11,14 +11,15 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from utils import ranking
-from utils.data.settings import ALL, SETTINGS_STEP, read_samples, read_settings, setting_inputs
+from utils.data.setting_names import ALL
+from utils.data.settings import SETTINGS_STEP, read_samples, read_settings, setting_inputs
 from utils.errors import UserError
 from utils.methods import METHODS, own
 from utils.methods.chosen import chosen_methods, stands_under
 from utils.methods.evidence import Evidence
 from utils.methods.method import Method
+from utils.model.caches import cache_inputs, load_states, load_tail
 from utils.model.inputs import M1, Inputs, open_inputs
-from utils.model.states import cache_inputs, load_states, load_tail
 from utils.model.tail import activation_function
 from utils.run.cli import Job, add_budget, add_device, run
 from utils.run.devices import pick_device

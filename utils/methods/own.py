@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from utils import ranking
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.errors import UserError
 from utils.methods import COMMON, METHODS, arachne, interventions, pruning, spectrum, variance
 from utils.methods.evidence import Evidence

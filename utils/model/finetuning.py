@@ -22,15 +22,12 @@ from transformers import (
     TrainerControl,
     TrainerState,
     TrainingArguments,
-    ViTConfig,
-    ViTForImageClassification,
 )
-from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from utils.constants import Profile
 from utils.data import folds, images, schema
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model.base_model import build_model
 from utils.model.progress import Progress
 from utils.run.log import silent_log
 from utils.run.paths import FoldPaths
@@ -38,7 +35,6 @@ from utils.run.pieces import cpu_threads
 
 LOGGED = ("batch_size", "learning_rate", "weight_decay", "epochs", "repeats_per_epoch")
 LOG_EVERY = 0.01  # of all steps
-BASE_MODEL_FILES = ["config.json", "preprocessor_config.json", "model*.safetensors*"]
 
 
 def train_fold(
@@ -300,79 +296,6 @@ def device_count() -> int:
     """Devices that share one batch: torchrun's processes, or the GPUs of a single process."""
     world = int(os.environ.get("WORLD_SIZE", 1))
     return world if world > 1 else max(1, torch.cuda.device_count())
-
-
-def build_model(
-    profile: Profile, base_model: str | None, names: list[str]
-) -> tuple[ViTForImageClassification, ViTImageProcessorPil]:
-    """A classifier of the classes `names`, from scratch or from a base model, float32."""
-    labels = {
-        "num_labels": len(names),
-        "id2label": dict(enumerate(names)),
-        "label2id": {name: number for number, name in enumerate(names)},
-    }
-    if base_model is None:
-        try:
-            config = ViTConfig(**profile.vit_config, **labels)
-            return ViTForImageClassification(config), images.default_processor(config)
-        except Exception as error:  # transformers and torch raise whatever they stumble over
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"vit_config in utils/constants.py makes no ViT ({type(error).__name__}: "
-                f"{reason}); correct it"
-            ) from None
-    folder = fetch_base_model(base_model)
-    checkpoints.read_config(folder)
-    checkpoints.weight_files(folder)
-    try:
-        model, report = ViTForImageClassification.from_pretrained(
-            **checkpoints.source_of(folder, **labels),
-            ignore_mismatched_sizes=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-            local_files_only=True,
-            weights_only=True,
-            attn_implementation="sdpa",  # a config.json may name code on the hub here
-        )
-    except UserError as error:
-        raise UserError(f"the base model cannot be used: {error}") from None
-    except Exception as error:  # on broken folders transformers raises whatever it meets
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"the base model {folder} cannot be read ({reason}); copy it again"
-        ) from None
-    absent = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
-    absent = sorted(name for name in absent if not name.startswith("classifier."))
-    if absent:
-        raise UserError(
-            f"the base model {folder} does not have the weights its config.json asks for "
-            f"({absent[0]} and {len(absent) - 1} more); copy it again"
-        )
-    return model, images.load_processor(folder, model.config)
-
-
-def fetch_base_model(base_model: str) -> Path:
-    """The folder of a base model, fetched from the hub unless it is one already."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
-    if Path(base_model).is_dir():
-        return Path(base_model)
-    try:
-        return Path(snapshot_download(base_model, allow_patterns=BASE_MODEL_FILES))
-    except HFValidationError:
-        raise UserError(
-            f"base model {base_model} is neither a folder nor a name on the hub; "
-            "give --base-model a folder with config.json and model.safetensors"
-        ) from None
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        name = Path(base_model).name
-        raise UserError(
-            f"base model {base_model} cannot be fetched ({reason}); where there is a network run "
-            f"`hf download {base_model} --local-dir {name}`, "
-            f"copy that folder here and add --base-model {name}"
-        ) from None
 
 
 class PublishCheckpoint(TrainerCallback):

@@ -243,7 +243,7 @@ class FoldPaths:
         return self.results / f"cache_states_{split}"
 
     def cache(self, name: str, split: str = "repair") -> Path:
-        """`name` is a key of `utils.model.states.CACHES`, the stem of the file."""
+        """`name` is a key of `utils.model.caches.CACHES`, the stem of the file."""
         return self.caches(split) / f"{name}.npy"
 
     def cache_proof(self, split: str = "repair") -> Path:

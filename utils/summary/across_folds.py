@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from utils.data.repeats import repeats_of
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.errors import UserError
 from utils.judge.comparison import (
     AT_K,

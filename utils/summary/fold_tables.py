@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from utils.data.settings import ALL, SETTINGS_STEP
-from utils.data.settings import COLUMNS as SETTINGS_COLUMNS
+from utils.data.setting_names import ALL
+from utils.data.setting_names import COLUMNS as SETTINGS_COLUMNS
+from utils.data.settings import SETTINGS_STEP
 from utils.errors import UserError
 from utils.judge.comparison import (
     AT_K,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.judge.comparison import LIFTED, REFERENCES, WEIGHT
 from utils.judge.transplants import CREDIT, ELSEWHERE, RANDOM
 from utils.summary.across_folds import spread

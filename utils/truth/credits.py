@@ -8,8 +8,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils import ranking
-from utils.data.settings import COLUMNS, SETTINGS_STEP, read_test_failures
-from utils.model import checkpoints, gradients, states, tail
+from utils.data.setting_names import COLUMNS
+from utils.data.settings import SETTINGS_STEP, read_test_failures
+from utils.model import caches, checkpoints, gradients, states, tail
 from utils.model.inputs import M1, M2_FFN, Inputs
 from utils.run import storage
 from utils.run.cli import Job
@@ -76,7 +77,7 @@ def credit_inputs(job: Job) -> list[tuple[Path, int]]:
 
 def state_inputs(job: Job) -> list[tuple[Path, int]]:
     return [
-        (job.paths.cache(name, TEST), states.CACHE_STEP)
+        (job.paths.cache(name, TEST), caches.CACHE_STEP)
         for name in ("hidden_before_layernorm", "labels")
     ]
 
@@ -86,9 +87,9 @@ class Source:
 
     def __init__(self, job: Job, inputs: Inputs) -> None:
         self.paths = job.paths
-        self.tail = states.load_tail(inputs.pair.m1)
+        self.tail = caches.load_tail(inputs.pair.m1)
         self.m2 = checkpoints.read_ffn(inputs.pair.m2)
-        self.states = states.load_states(job.paths, self.tail, TEST)
+        self.states = caches.load_states(job.paths, self.tail, TEST)
 
     def samples(self, setting: str) -> np.ndarray:
         return read_test_failures(self.paths, setting, self.states.n_samples)
