@@ -8,7 +8,7 @@ from transformers import ViTConfig
 from utils.data import images, processors
 from utils.data.processors import PROCESSOR_FILE
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model import configs
 from utils.model.pair import Pair
 
 
@@ -17,7 +17,7 @@ def require_same_classes(checkpoint: Path, names: list[str], where: str) -> None
 
     names : of the data set's classes, which is `where`.
     """
-    of_model = checkpoints.class_names(checkpoints.read_config(checkpoint))
+    of_model = configs.class_names(configs.read_config(checkpoint))
     if of_model is None or of_model == names:
         return
     pairs = enumerate(zip(of_model, names, strict=False))
@@ -39,7 +39,7 @@ def say_preprocessing(log: logging.Logger, pair: Pair, config: ViTConfig) -> Non
             "%s has no %s: assumes pictures resized to %d x %d, mean and std 0.5",
             pair.m1.name, PROCESSOR_FILE, height, width,
         )  # fmt: skip
-        base = checkpoints.read_config(pair.m1).get("_name_or_path")
+        base = configs.read_config(pair.m1).get("_name_or_path")
         folders += [pair.m1.parent, *([Path(base)] if isinstance(base, str) and base else [])]
     for path in (folder / PROCESSOR_FILE for folder in folders):
         found = contradiction(used, path) if path.is_file() else None

@@ -9,8 +9,10 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from utils.constants import Profile
 from utils.data import images
 from utils.errors import UserError
-from utils.model import checkpoints, tensors
+from utils.model import checkpoints, configs, tensors, vit_names
 
+# What the names of a ViT's own tensors begin with, below `vit.` or without it.
+BACKBONE = ("embeddings", "encoder", "layers", "layernorm", "base_model")
 BASE_MODEL_FILES = ["config.json", "preprocessor_config.json", "model*.safetensors*"]
 
 
@@ -34,11 +36,11 @@ def build_model(
                 f"{reason}); correct it"
             ) from None
     folder = fetch_base_model(base_model)
-    checkpoints.read_config(folder)
+    configs.read_config(folder)
     tensors.weight_files(folder)
     try:
         model, report = ViTForImageClassification.from_pretrained(
-            **checkpoints.source_of(folder, **labels),
+            **checkpoints.source_of(folder, classifier=False, problem_type=None, **labels),
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
             output_loading_info=True,
@@ -60,7 +62,20 @@ def build_model(
             f"the base model {folder} does not have the weights its config.json asks for "
             f"({absent[0]} and {len(absent) - 1} more); copy it again"
         )
+    strange = [name for name in report["unexpected_keys"] if not is_left_behind(name)]
+    if strange:
+        raise UserError(
+            f"the base model {folder} has the tensor {sorted(strange)[0]}, which a ViT does not "
+            f"have; {configs.MERGE}, or give the plain model"
+        )
     return model, images.load_processor(folder, model.config)
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a tensor of a base model is of its head or a buffer, which a training leaves out."""
+    if vit_names.is_passed_over(name) or name.endswith("mask_token"):
+        return True
+    return name.removeprefix("vit.").partition(".")[0] not in BACKBONE
 
 
 def fetch_base_model(base_model: str) -> Path:

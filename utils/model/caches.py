@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model import checkpoints, configs
 from utils.model.states import States
 from utils.model.tail import Tail, activation_function, make_tail
 from utils.run import storage
@@ -24,7 +24,7 @@ CACHE_STEP = 3
 
 def load_tail(checkpoint: Path) -> Tail:
     """The tail of the classifier in `checkpoint`, on the CPU."""
-    tail = make_tail(checkpoints.read_tail(checkpoint), checkpoints.read_config(checkpoint))
+    tail = make_tail(checkpoints.read_tail(checkpoint), configs.read_config(checkpoint))
     try:
         activation_function(tail.activation)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A checkpoint's config and weights, without building a model.
+"""A checkpoint's weights, without building a model.
 
 Written by transformers 4.x or 5.x (both save `vit.encoder.layer.<l>.*`), or
 saved from a 5.x state dict as it is (`vit.layers.<l>.mlp.*`): both spellings
@@ -6,14 +6,23 @@ are read, from safetensors or `pytorch_model.bin`, whole or in shards, with or
 without the prefixes of torch's wrappers.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from utils.errors import UserError
-from utils.model.tensors import WEIGHT_DTYPES, Stored, open_tensors, weight_files
+from utils.model import configs, tensors, vit_names
+from utils.model.blank import blank_block
+from utils.model.configs import MERGE, MODEL_CLASS, read_classifier_config
+from utils.model.tensors import (
+    ITEM_SIZES,
+    WEIGHT_DTYPES,
+    Stored,
+    open_tensors,
+    weight_files,
+)
+from utils.model.vit_names import REPAIR_SUFFIX
 from utils.run import hashing
 
 LAYER_NAMES = {
@@ -30,59 +39,8 @@ HEAD_NAMES = {
     "head_weight": "classifier.weight",
     "head_bias": "classifier.bias",
 }
-REPAIR_SUFFIX = "intermediate.repair.weight"
 # How the names of a ViT's parameters end.
 PARAMETERS = ("weight", "bias", "cls_token", "position_embeddings")
-
-
-def read_config(checkpoint: Path) -> dict:
-    """`config.json` of a ViT checkpoint."""
-    path = checkpoint / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; {checkpoint} is not a whole checkpoint") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not readable ({error}); copy the checkpoint again") from None
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != "vit":
-        raise UserError(f"{path} is of a {kind!r} model, expected 'vit'")
-    for name in ("hidden_size", "intermediate_size", "num_hidden_layers"):
-        value = config.get(name)
-        if type(value) is not int or value < 1:
-            raise UserError(f"{path}: {name} is {value!r}; copy the checkpoint again")
-    heads = config.get("num_attention_heads", 1)
-    if type(heads) is not int or heads < 1 or config["hidden_size"] % heads:
-        raise UserError(f"{path}: num_attention_heads is {heads!r}; copy the checkpoint again")
-    eps = config.get("layer_norm_eps", 1e-12)
-    if type(eps) not in (int, float) or not 0 <= eps < 1:
-        raise UserError(f"{path}: layer_norm_eps is {eps!r}; copy the checkpoint again")
-    if config.get("quantization_config") is not None:
-        raise UserError(
-            f"{path} has a quantization_config: its weights are codes and no numbers to compare; "
-            "give the checkpoint from before the quantization"
-        )
-    names = config.get("id2label")
-    counted = isinstance(names, dict) and names.keys() == {str(i) for i in range(len(names))}
-    if names is not None and not counted:
-        raise UserError(f"{path}: id2label does not count from 0; copy the checkpoint again")
-    return config
-
-
-def count_classes(config: dict) -> int:
-    """num_labels, which transformers takes from the names."""
-    names = config.get("id2label")
-    return config.get("num_labels", 2) if names is None else len(names)
-
-
-def class_names(config: dict) -> list[str] | None:
-    """Names of a model's classes; None where it has no others than LABEL_<i>.
-
-    Half a character, which no file can hold, is a question mark, as in `schema.class_names`.
-    """
-    given = config.get("id2label") or {}
-    names = [str(given[str(i)]).encode("utf-8", "replace").decode() for i in range(len(given))]
-    return None if names == [f"LABEL_{i}" for i in range(len(names))] else names
 
 
 def read_ffn(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -92,9 +50,9 @@ def read_ffn(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
     ------
     UserError : a tensor is missing, of the wrong shape, or has NaN or infinite values.
     """
-    config = read_config(checkpoint)
+    config = read_classifier_config(checkpoint)
     with open_tensors(checkpoint) as tensors:
-        _refuse_foreign(tensors, checkpoint)
+        _refuse_foreign(tensors, checkpoint, config)
         w_bef = _layer_tensor(tensors, checkpoint, config, "w_bef")
         w_aft = _layer_tensor(tensors, checkpoint, config, "w_aft")
     _require_shape(w_bef, (config["intermediate_size"], config["hidden_size"]), checkpoint, "W_bef")
@@ -104,9 +62,9 @@ def read_ffn(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def read_tail(checkpoint: Path) -> dict[str, np.ndarray]:
     """Every weight between `h` and the logits, float32, by LAYER_NAMES and HEAD_NAMES."""
-    config = read_config(checkpoint)
+    config = read_classifier_config(checkpoint)
     with open_tensors(checkpoint) as tensors:
-        _refuse_foreign(tensors, checkpoint)
+        _refuse_foreign(tensors, checkpoint, config)
         weights = {key: _layer_tensor(tensors, checkpoint, config, key) for key in LAYER_NAMES}
         for key, name in HEAD_NAMES.items():
             weights[key] = _tensor(tensors, checkpoint, (name,))
@@ -125,7 +83,13 @@ def _layer_tensor(tensors: dict, checkpoint: Path, config: dict, key: str) -> np
     last = config["num_hidden_layers"] - 1
     old, new = f"vit.encoder.layer.{last}.", f"vit.layers.{last}."
     names = LAYER_NAMES[key]
-    return _tensor(tensors, checkpoint, (old + names[0], new + names[-1]))
+    values = _tensor(tensors, checkpoint, (old + names[0], new + names[-1]))
+    if key in ("w_bef", "w_aft") and not values.any():
+        raise UserError(
+            f"{checkpoint}: the FFN matrix {old + names[0]} is all zeros: the file is broken, or "
+            "nothing was trained; copy the checkpoint again"
+        )
+    return values
 
 
 def _tensor(tensors: dict, checkpoint: Path, names: tuple[str, ...]) -> np.ndarray:
@@ -147,10 +111,13 @@ def _require_shape(values: np.ndarray, shape: tuple[int, ...], checkpoint: Path,
         )
 
 
-def _refuse_foreign(tensors: dict[str, Stored], checkpoint: Path) -> None:
-    """Codes instead of weights, and a repaired model.
+def _refuse_foreign(
+    tensors: dict[str, Stored], checkpoint: Path, config: dict | None = None
+) -> None:
+    """Codes instead of weights, a repaired model, and tensors that the model does not have.
 
     RepTran's extra matrices change nothing where they are the identity, and only there.
+    config : of a classifier; None for a base model, whose head is left behind.
     """
     for name, stored in tensors.items():
         if name.endswith(PARAMETERS) and stored.dtype not in WEIGHT_DTYPES:
@@ -166,19 +133,28 @@ def _refuse_foreign(tensors: dict[str, Stored], checkpoint: Path) -> None:
                     f"{checkpoint}: {name} is not the identity, so this is a repaired model; "
                     "give the checkpoint from before the repair"
                 )
+    if config is not None:
+        layers, qkv_bias = config["num_hidden_layers"], bool(config.get("qkv_bias", True))
+        if found := vit_names.why_not_of(tensors, layers, qkv_bias):
+            raise UserError(
+                f"{checkpoint} has the tensor {found}; {MERGE}, or give a checkpoint of a plain "
+                f"{MODEL_CLASS} with its own config.json"
+            )
 
 
-def source_of(checkpoint: Path, **config: Any) -> dict[str, Any]:
+def source_of(checkpoint: Path, classifier: bool = True, **config: Any) -> dict[str, Any]:
     """What `from_pretrained` is to load: the folder, or tensors whose names wrappers had changed.
 
+    classifier : whether all of its tensors have to be a ViTForImageClassification's.
     config : entries that are to be otherwise than in config.json.
 
     Raises
     ------
-    UserError : the weights are no floats, or those of a repaired model.
+    UserError : the weights are no floats, or those of a repaired or of another model.
     """
+    own = read_classifier_config(checkpoint) if classifier else None
     with open_tensors(checkpoint) as tensors:
-        _refuse_foreign(tensors, checkpoint)
+        _refuse_foreign(tensors, checkpoint, own)
         if not any(stored.wrapped for stored in tensors.values()):
             return {"pretrained_model_name_or_path": checkpoint, **config}
         state = {name: stored.read() for name, stored in tensors.items()}
@@ -202,6 +178,38 @@ def require_same_shapes(m1: Path, m2: Path) -> None:
                 )
 
 
+def require_whole(m1: Path, m2: Path, hashes: hashing.HashCache) -> None:
+    """Refuse a checkpoint with a block of zeros where the other one has weights.
+
+    Remembered in `hashes` while both stay as they are.
+    """
+
+    def compute() -> str:
+        for one, other in ((m1, m2), (m2, m1)):
+            _refuse_blank(one, other)
+        return "whole"
+
+    hashes.get_together([*weight_files(m1), *weight_files(m2)], "no blank block", compute)
+
+
+def _refuse_blank(checkpoint: Path, other: Path) -> None:
+    with open_tensors(checkpoint) as tensors, open_tensors(other) as others:
+        theirs = {vit_names.canonical(name): stored for name, stored in others.items()}
+        for name, stored in tensors.items():
+            twin = theirs.get(vit_names.canonical(name))
+            if twin is None or len(stored.shape) < 2 or stored.shape != twin.shape:
+                continue
+            item = ITEM_SIZES.get(stored.dtype, 4)
+            values, mates = (each.read().float().numpy() for each in (stored, twin))
+            if found := blank_block(values, mates, item):
+                row = found[0] // int(np.prod(stored.shape[1:]))
+                raise UserError(
+                    f"{checkpoint}: {name} has {(found[1] - found[0]) * item:,} bytes of zeros "
+                    f"from row {row} on, where {other.name} has weights: the file is broken; copy "
+                    "the checkpoint again"
+                )
+
+
 def hash_ffn(checkpoint: Path, hashes: hashing.HashCache) -> str:
     """Content hash of the two FFN matrices, remembered while the weight files stay the same."""
 
@@ -210,7 +218,9 @@ def hash_ffn(checkpoint: Path, hashes: hashing.HashCache) -> str:
         return hashing.hash_bytes(w_bef.tobytes(), w_aft.tobytes())
 
     # Another way of reading them would find another FFN in the same files.
-    kind = f"ffn read by {hashing.hash_source(Path(__file__))[:16]}"
+    readers = [__file__, configs.__file__, tensors.__file__, vit_names.__file__]
+    read_by = [hashing.hash_source(Path(file)) for file in readers]
+    kind = f"ffn read by {hashing.hash_bytes(*(digest.encode() for digest in read_by))[:16]}"
     files = [*weight_files(checkpoint), checkpoint / "config.json"]
     return hashes.get_together([file for file in files if file.exists()], kind, compute)
 

@@ -20,7 +20,16 @@ from transformers.utils import logging as transformers_logging
 from utils.constants import PROFILES
 from utils.data import depth, folds, images, processors, schema
 from utils.errors import CannotWrite, UserError
-from utils.model import agreement, caches, checkpoints, class_token, states, tail, tensors
+from utils.model import (
+    agreement,
+    caches,
+    checkpoints,
+    class_token,
+    states,
+    tail,
+    tensors,
+    vit_names,
+)
 from utils.model.caches import CACHE_STEP, CACHES
 from utils.model.class_token import IMAGES, forward_states
 from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs
@@ -66,6 +75,12 @@ def load_model(checkpoint: Path) -> ViTForImageClassification:
         raise UserError(
             f"{checkpoint} lacks the weights {sorted(info['missing_keys'])[0]} and maybe more; "
             "it is not a whole ViT classifier"
+        )
+    foreign = [n for n in info["unexpected_keys"] if not vit_names.is_passed_over(n)]
+    if foreign:
+        raise UserError(
+            f"{checkpoint} has the tensor {sorted(foreign)[0]}, which transformers does not read; "
+            "give a checkpoint of a plain ViTForImageClassification"
         )
     # What comes out is read by name, and nothing but the logits is asked for.
     model.config.return_dict = True

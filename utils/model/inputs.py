@@ -7,7 +7,7 @@ from pathlib import Path
 
 from utils.constants import PROFILES
 from utils.errors import UserError
-from utils.model import checkpoints, trainer_state, training
+from utils.model import checkpoints, configs, trainer_state, training
 from utils.model.optimizer_state import hash_optimizer
 from utils.model.pair import Pair, find_pair, require_one_model
 from utils.model.replays import find_replays
@@ -74,7 +74,8 @@ def open_inputs(job: Job) -> Inputs:
         {M1: pair.m1.name, M2: pair.m2.name, M1_FFN: pair.m1.name, M2_FFN: pair.m2.name},
         job.only_look,
     )
-    config = checkpoints.read_config(pair.m1)
+    checkpoints.require_whole(pair.m1, pair.m2, ledger.hashes)
+    config = configs.read_config(pair.m1)
     return Inputs(pair, config["hidden_size"], config["intermediate_size"], ledger, replayed)
 
 
@@ -93,7 +94,8 @@ def choose_pair(job: Job) -> tuple[Pair, str | None]:
     if steps[1] is None:  # else it is no matter how far the training came
         training.require_finished(job.paths)
     pair = find_pair(job.paths, *steps)
-    require_one_model(pair, *(checkpoints.read_config(folder) for folder in (pair.m1, pair.m2)))
+    configs = [configs.read_classifier_config(folder) for folder in (pair.m1, pair.m2)]
+    require_one_model(pair, *configs)
     against = "; ".join(trainer_state.why_not_neighbours(pair)) or None
     said = f"{pair.m1.name} and {pair.m2.name} in {job.paths.training} are no neighbours: {against}"
     if against and not getattr(job.args, "accept_pair", False):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from utils.errors import UserError
-from utils.model import adam, checkpoints
+from utils.model import adam, configs
 from utils.run.hashing import HashCache, hash_bytes
 
 OPTIMIZER_FILE = "optimizer.pt"
@@ -74,7 +74,7 @@ def decayed_shapes(checkpoint: Path) -> dict[str, tuple[int, ...]]:
     import torch
     from transformers import ViTConfig, ViTForImageClassification
 
-    config = ViTConfig(**checkpoints.read_config(checkpoint))
+    config = ViTConfig(**configs.read_config(checkpoint))
     with torch.device("meta"):
         model = ViTForImageClassification(config)
     return {
@@ -86,5 +86,5 @@ def decayed_shapes(checkpoint: Path) -> dict[str, tuple[int, ...]]:
 
 def ffn_names(checkpoint: Path) -> tuple[str, str]:
     """Names of W_bef and W_aft in a model that transformers 5.x builds."""
-    last = checkpoints.read_config(checkpoint)["num_hidden_layers"] - 1
+    last = configs.read_config(checkpoint)["num_hidden_layers"] - 1
     return f"vit.layers.{last}.mlp.fc1.weight", f"vit.layers.{last}.mlp.fc2.weight"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model import configs
 from utils.run.paths import FoldPaths
 
 # The Trainer of transformers 4.3x saves under the second name first.
@@ -106,7 +106,7 @@ def _before(found: dict[int, Path], m2: int, where: Path) -> int:
 def require_one_model(pair: Pair, first: dict, second: dict) -> None:
     """Refuse M1 and M2 whose configs are of two models.
 
-    first, second : their `checkpoints.read_config`.
+    first, second : their `configs.read_config`.
     """
 
     def refuse(what: str, one: object, other: object) -> None:
@@ -119,10 +119,10 @@ def require_one_model(pair: Pair, first: dict, second: dict) -> None:
         one, other = first.get(key, default), second.get(key, default)
         if one != other:
             refuse(key, one, other)
-    counts = [checkpoints.count_classes(config) for config in (first, second)]
+    counts = [configs.count_classes(config) for config in (first, second)]
     if counts[0] != counts[1]:
         refuse("num_labels", *counts)
-    names = [checkpoints.class_names(config) for config in (first, second)]
+    names = [configs.class_names(config) for config in (first, second)]
     if None not in names:
         for i, (one, other) in enumerate(zip(*names, strict=True)):
             if one != other:

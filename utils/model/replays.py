@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
-from utils.model import checkpoints, trainer_state
+from utils.model import checkpoints, configs, trainer_state
 from utils.run import storage
 from utils.run.hashing import HashCache
 from utils.run.paths import FoldPaths
@@ -84,7 +84,7 @@ def _continues(checkpoint: Path, m1: Path) -> bool:
 
 def require_shape(checkpoint: Path, m1: Path) -> None:
     """Refuse a replay whose layer is not M1's in size."""
-    ours, other = checkpoints.read_config(m1), checkpoints.read_config(checkpoint)
+    ours, other = configs.read_config(m1), configs.read_config(checkpoint)
     for key in ("hidden_size", "intermediate_size", "num_hidden_layers"):
         if ours.get(key) != other.get(key):
             raise UserError(

@@ -23,7 +23,11 @@ WRAPPERS = re.compile(
 )
 # Number formats that hold a weight itself, as safetensors and as torch call them. Integers and
 # 8-bit floats are codes: what they stand for is written elsewhere.
-WEIGHT_DTYPES = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16"}
+ITEM_SIZES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2,
+    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2,
+}  # fmt: skip
+WEIGHT_DTYPES = set(ITEM_SIZES)
 
 
 def weight_files(checkpoint: Path) -> list[Path]:

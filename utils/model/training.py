@@ -14,7 +14,7 @@ from typing import Any
 from utils.constants import Profile
 from utils.data.repeats import seed_of_split
 from utils.errors import UserError
-from utils.model import checkpoints, tensors
+from utils.model import configs, tensors
 from utils.run import storage
 from utils.run.paths import FoldPaths
 
@@ -112,7 +112,7 @@ def complete_checkpoints(paths: FoldPaths) -> list[Path]:
     """
     found = sorted(checkpoint_folders(paths), key=step_of)
     for folder in found:
-        checkpoints.read_config(folder)
+        configs.read_config(folder)
         tensors.weight_files(folder)
     return found
 
