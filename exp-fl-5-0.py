@@ -28,7 +28,7 @@ STEP = 0
 class Outcome:
     """What the table at the end says about a fold."""
 
-    sizes: dict[str, int]
+    sizes: dict[str, int | None]
     checkpoints: list[Path]
     accuracies: list[float | None]
     seconds: float | None
@@ -88,7 +88,7 @@ def make_and_train(job: cli.Job) -> Outcome:
         ledger.close()
     ours = training.read_record(job.paths) is not None
     return Outcome(
-        {split: len(folds.load_split(job.paths, split)) for split in folds.SPLITS},
+        folds.sizes(job.paths),
         done[-2:],
         [training.repair_accuracy(checkpoint) if ours else None for checkpoint in done[-2:]],
         watch.seconds if made or trains or replayed else None,
@@ -100,7 +100,11 @@ def replay(job: cli.Job, profile: Profile, ledger: Ledger, wanted: int) -> list[
     if not wanted:
         return []
     if training.read_record(job.paths) is None:
-        job.log.warning("%s was trained elsewhere: no replays", job.paths.training)
+        job.log.warning(
+            "%s was trained elsewhere, with what only its own script knows: no replays made here; "
+            "to have them, train its last epoch again from M1 (%s)",
+            job.paths.training, replays.BY_HAND,
+        )  # fmt: skip
         return []
     return replaying.make_replays(job, profile, ledger, wanted)
 

@@ -5,12 +5,12 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from utils.constants import PROFILES
 from utils.data import folds, misclassification, schema
 from utils.errors import UserError
 from utils.model import caches, forward
 from utils.model.inputs import REPAIR, choose_pair, open_inputs
 from utils.run import cli
+from utils.run.profiles import profile_of
 from utils.run.stopwatch import Stopwatch
 
 STEP = 2
@@ -86,7 +86,7 @@ def class_names(job: cli.Job, n_classes: int) -> list[str]:
     """Names of the model's classes from the data set; a number where it has none."""
     dataset = folds.load_split(job.paths, "repair")
     where = str(job.paths.dataset / "repair")
-    _, label_column = schema.columns_of(dataset, PROFILES[job.paths.ds], where)
+    _, label_column = schema.columns_of(dataset, profile_of(job.paths.ds), where)
     names = schema.class_names(dataset, label_column)
     return [*names, *(str(i) for i in range(len(names), n_classes))]
 

@@ -8,8 +8,8 @@ import numpy as np
 from datasets.exceptions import DatasetsError
 
 from utils.constants import Profile
-from utils.data import schema
-from utils.data.literal import literal
+from utils.data import saved, schema
+from utils.data.plain_names import mirrored
 from utils.errors import UserError
 
 # The names under which `datasets` files a folder that is called otherwise.
@@ -53,11 +53,12 @@ def _load_folder(folder: Path) -> datasets.DatasetDict:
         )
     try:
         if (folder / datasets.config.DATASETDICT_JSON_FILENAME).is_file():
-            return datasets.load_from_disk(folder)
+            return datasets.DatasetDict(
+                {name: saved.read_split(folder / name) for name in saved.split_names(folder)}
+            )
         if (folder / datasets.config.DATASET_STATE_JSON_FILENAME).is_file():
             raise UserError(f"{folder} is a single split; give the folder of the DatasetDict")
-        with literal(folder):
-            return datasets.load_dataset(str(folder))
+        return datasets.load_dataset(str(mirrored(folder)))
     except UserError:
         raise
     except (OSError, ValueError, LookupError, RuntimeError, DatasetsError) as error:

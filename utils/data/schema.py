@@ -14,17 +14,22 @@ PROFILES_ARE_IN = "PROFILES of utils/constants.py"
 LABEL_NAMES = ("label", "labels", "fine_label", "fine_labels", "class", "target")
 
 
-def columns_of(dataset: datasets.Dataset, profile: Profile, where: str) -> tuple[str, str]:
+def columns_of(dataset: datasets.Dataset, profile: Profile | None, where: str) -> tuple[str, str]:
+    """`columns_in` of a data set's features."""
+    return columns_in(dataset.features, profile, where)
+
+
+def columns_in(features: datasets.Features, profile: Profile | None, where: str) -> tuple[str, str]:
     """Names of the image and the label column, after checking that they are what they say.
 
-    They are the profile's. Where one is not there, the only column of its kind is taken.
+    They are the profile's. Where one is not there, or there is no profile, the only column of
+    its kind is taken.
     """
-    features = dataset.features
     image = _find_column(features, "image_column", profile, where, is_image)
     if not is_image(features[image]) and not _is_bytes(features[image]):
         raise UserError(
-            f"{where}: the column {image!r} does not hold images (datasets.Image); set "
-            f"image_column of the profile in {PROFILES_ARE_IN}"
+            f"{where}: the column {image!r} does not hold images (datasets.Image); "
+            f"{set_in('image_column', profile)}"
         )
     classes = any(isinstance(kind, datasets.ClassLabel) for kind in features.values())
     label = _find_column(
@@ -36,8 +41,7 @@ def columns_of(dataset: datasets.Dataset, profile: Profile, where: str) -> tuple
     if not _is_whole(kind):
         raise UserError(
             f"{where}: the column {label!r} holds {getattr(kind, 'dtype', kind)}, expected class "
-            "numbers (datasets.ClassLabel or integers); set label_column of the profile in "
-            f"{PROFILES_ARE_IN}"
+            f"numbers (datasets.ClassLabel or integers); {set_in('label_column', profile)}"
         )
     return image, label
 
@@ -45,7 +49,7 @@ def columns_of(dataset: datasets.Dataset, profile: Profile, where: str) -> tuple
 def _find_column(
     features: datasets.Features,
     constant: str,
-    profile: Profile,
+    profile: Profile | None,
     where: str,
     fits: Callable[[Any], bool],
     names: Collection[str] | None = None,
@@ -54,17 +58,25 @@ def _find_column(
 
     names : what such a column is called; None where its kind alone tells it.
     """
-    wanted = getattr(profile, constant)
+    wanted = getattr(profile, constant, None)
     if wanted in features:
         return wanted
     found = [c for c, kind in features.items() if fits(kind) and (names is None or c in names)]
     if len(found) == 1:
         return found[0]
     several = f", where {' and '.join(found)} could be meant" if found else ""
+    expected = repr(wanted) if wanted else f"one {constant.replace('_', ' ')}"
     raise UserError(
-        f"{where} has the columns {', '.join(features)}; expected {wanted!r}{several}; "
-        f"set {constant} of the profile in {PROFILES_ARE_IN}"
+        f"{where} has the columns {', '.join(features)}; expected {expected}{several}; "
+        f"{set_in(constant, profile)}"
     )
+
+
+def set_in(constant: str, profile: Profile | None) -> str:
+    """How to say which column is meant."""
+    if profile is None:
+        return f"name it as {constant} in a profile of the data set in {PROFILES_ARE_IN}"
+    return f"set {constant} of the profile in {PROFILES_ARE_IN}"
 
 
 def is_image(kind: Any) -> bool:
@@ -85,8 +97,10 @@ def _is_whole(kind: Any) -> bool:
     return isinstance(kind, datasets.ClassLabel) or "int" in str(getattr(kind, "dtype", ""))
 
 
-def taken_instead(columns: tuple[str, str], profile: Profile) -> str:
+def taken_instead(columns: tuple[str, str], profile: Profile | None) -> str:
     """What to tell the user where `columns_of` found other names than the profile's, else ""."""
+    if profile is None:
+        return f"the columns {columns[0]!r} and {columns[1]!r}: there is no profile to name others"
     asked = profile.image_column, profile.label_column
     pairs = [f"{c!r} for {a!r}" for c, a in zip(columns, asked, strict=True) if c != a]
     return f"the only columns of their kind: {', '.join(pairs)}" if pairs else ""

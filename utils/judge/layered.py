@@ -5,7 +5,6 @@ import pandas as pd
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from utils.constants import PROFILES
 from utils.judge import layers
 from utils.model import forward
 from utils.model.inputs import M1, M2, TEST, Inputs
@@ -13,6 +12,7 @@ from utils.run import storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
 from utils.run.pieces import cpu_threads
+from utils.run.profiles import is_from_scratch
 from utils.run.stopwatch import Stopwatch
 
 STEP = 8
@@ -81,7 +81,7 @@ def swap_direction(job: Job, inputs: Inputs, direction: str) -> None:
 def chosen(job: Job, n_samples: int, every: bool) -> np.ndarray:
     """The images to run, int64, ascending: all on a GPU and for models trained from scratch."""
     most = job.constants["LAYER_SAMPLES"]
-    if every or PROFILES[job.paths.ds].base_model is None or n_samples <= most:
+    if every or is_from_scratch(job.paths.ds) or n_samples <= most:
         return np.arange(n_samples)
     rng = np.random.default_rng([job.seed, STEP])
     return np.sort(rng.choice(n_samples, most, replace=False))

@@ -27,6 +27,7 @@ from transformers import (
 from utils.constants import Profile
 from utils.data import folds, images, schema
 from utils.errors import UserError
+from utils.model import agreement
 from utils.model.base_model import build_model
 from utils.model.progress import Progress
 from utils.run.log import silent_log
@@ -191,6 +192,7 @@ def read_rows(paths: FoldPaths, profile: Profile) -> tuple[dict[str, images.Imag
     """Pictures and labels of the splits train and repair, and the names of the classes."""
     rows: dict[str, images.ImageRows] = {}
     names: list[str] = []
+    agreement.require_splits_agree(paths)
     for split in ("train", "repair"):
         dataset = folds.load_split(paths, split)
         where = f"{paths.dataset}, split {split!r}"
@@ -198,6 +200,8 @@ def read_rows(paths: FoldPaths, profile: Profile) -> tuple[dict[str, images.Imag
         names = names or schema.class_names(dataset, label)
         schema.require_labels(schema.read_labels(dataset, label), len(names), where)
         rows[split] = images.ImageRows(dataset, image, label, split)
+    if len(names) < 2:
+        raise UserError(f"{where} has one class; a classifier is trained on two or more")
     return rows, names
 
 

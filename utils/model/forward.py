@@ -17,7 +17,6 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers import ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
-from utils.constants import PROFILES
 from utils.data import depth, folds, images, processors, schema
 from utils.errors import CannotWrite, UserError
 from utils.model import (
@@ -38,6 +37,7 @@ from utils.run import pieces, storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
 from utils.run.pieces import cores, cpu_threads
+from utils.run.profiles import profile_of
 from utils.run.stopwatch import Stopwatch, in_words
 from utils.run.task import Task
 
@@ -130,13 +130,15 @@ def make_loader(
     job: Job, checkpoint: Path, config: Any, device: torch.device, split: str
 ) -> DataLoader:
     """A split in batches sized to the device, decoded and resized in worker processes."""
-    profile = PROFILES[job.paths.ds]
+    profile = profile_of(job.paths.ds)
     dataset = folds.load_split(job.paths, split)
     where = str(job.paths.dataset / split)
     columns = schema.columns_of(dataset, profile, where)
     names = schema.class_names(dataset, columns[1])
-    if isinstance(dataset.features[columns[1]], datasets.ClassLabel):  # else they have no names
+    if isinstance(dataset.features[columns[1]], datasets.ClassLabel):
         agreement.require_same_classes(checkpoint, names, where)
+    else:
+        agreement.require_same_order(checkpoint, where)
     schema.require_labels(schema.read_labels(dataset, columns[1]), config.num_labels, where)
     if len(names) > config.num_labels:
         raise UserError(
@@ -216,6 +218,7 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
     """
     device = pick_device(job.args.device)
     split = SPLITS[data]
+    agreement.require_splits_agree(job.paths)
     task = plan_forward_pass(inputs, data)
     m1_tail = caches.load_tail(inputs.pair.m1)
     if task.done:
@@ -229,13 +232,16 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
     loader = make_loader(job, inputs.pair.m1, model.config, device, split)
     if data == REPAIR:
         agreement.say_preprocessing(job.log, inputs.pair, model.config)
+        agreement.say_shared_images(job.log, job.paths, inputs.ledger.hashes)
     job.log.info(
         "runs %s on %d images of the %s on %s, batches of %d, %s",
         inputs.pair.m1.name, len(loader.dataset), data, device, loader.batch_size,
         job.constants["INFERENCE_PRECISION"],
     )  # fmt: skip
     columns = loader.dataset.image_column, loader.dataset.label_column
-    if note := schema.taken_instead(columns, PROFILES[job.paths.ds]):
+    if data == REPAIR and (note := folds.taken_as_repair(job.paths)):
+        job.log.info(note)
+    if note := schema.taken_instead(columns, profile_of(job.paths.ds)):
         job.log.info("takes %s", note)
     inputs.ledger.device = str(device)
     # Threads take whole pieces (utils.run.pieces).
@@ -244,6 +250,7 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
         found = run_model(model, loader, device, job.constants["INFERENCE_PRECISION"], job.log)
         task.time(f"forward_pass/{split}", watch.seconds)
         job.log.info("%.0f samples per second", len(found["labels"]) / watch.seconds)
+        agreement.say_chance(job.log, inputs.pair.m1, split, found["labels"], found["logits"])
         watch = Stopwatch()
         h = found["hidden_before_layernorm"]
         found["intermediate"], found["output"], _ = states.states_from_h(m1_tail.to(device), h)

@@ -158,6 +158,15 @@ def read_record(paths: FoldPaths) -> dict[str, Any] | None:
         ) from None
 
 
+def can_go_on(paths: FoldPaths) -> bool:
+    """Whether step 0 would begin or go on with the training that a fold has."""
+    found = sorted(checkpoint_folders(paths), key=step_of)
+    if not found:
+        return True
+    whole = all((found[-1] / name).is_file() for name in RESUME_FILES)
+    return whole and paths.training_record.is_file()
+
+
 def require_resumable(paths: FoldPaths, checkpoint: Path) -> None:
     """A run can go on from a checkpoint of ours that has the state of the optimizer."""
     absent = [name for name in RESUME_FILES if not (checkpoint / name).is_file()]

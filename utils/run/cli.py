@@ -20,6 +20,7 @@ from utils import ranking
 from utils.errors import UserError
 from utils.run import pictures, storage
 from utils.run.constant_rules import check_constants, constants_in_force, more_repeats
+from utils.run.folders import fold_paths, require_inputs, require_known_data
 from utils.run.ledger import ONLY_FOLDS
 from utils.run.log import PatientOutput, close_log, is_main_process, open_log, silent_log
 from utils.run.paths import FoldPaths
@@ -110,6 +111,12 @@ def parse_arguments(
         parser.add_argument(
             name, type=Path, metavar="DIR", help=f"folder that holds {folder} (default: --root)"
         )
+    parser.add_argument(
+        "--repair-split",
+        metavar="NAME",
+        help="the split that is taken as 'repair' (default: repair, else the only one called "
+        "validation, valid, val, dev or eval)",
+    )
     parser.add_argument("--force", action="store_true", help="redo what is already done")
     if step > 0:
         add_pair(parser)
@@ -162,13 +169,8 @@ def add_halves(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_arguments(args: argparse.Namespace) -> None:
-    if args.ds not in user_constants.PROFILES:
-        known = ", ".join(user_constants.PROFILES)
-        raise UserError(
-            f"unknown data set {args.ds!r}; --ds takes one of {known}, or another one that you "
-            "add to PROFILES in utils/constants.py"
-        )
+def check_arguments(step: int, args: argparse.Namespace) -> None:
+    require_known_data(step, args)
     last = user_constants.REPEATS * user_constants.N_FOLDS - 1
     for fold in args.fold:
         if not 0 <= fold <= last:
@@ -257,12 +259,9 @@ def run(
     try:
         check_constants()
         args = parse_arguments(step, description, add_options)
-        check_arguments(args)
+        check_arguments(step, args)
         values = constants_in_force(args)
-        folds = [
-            FoldPaths(args.root, args.ds, fold, args.data_root, args.training_root)
-            for fold in args.fold
-        ]
+        folds = fold_paths(args)
         if getattr(args, "only_summary", False):
             finished += require_ready(step, folds, args, values, needs, ready, look=work)
         else:
@@ -373,18 +372,11 @@ def whole_commands(message: str, paths: FoldPaths, args: argparse.Namespace) -> 
         pair += "" if step is None else f" --{name} {step}"
     if getattr(args, "accept_pair", False):
         pair += " --accept-pair"
+    if paths.repair_split:
+        where += f" --repair-split {shlex.quote(paths.repair_split)}"
     return re.sub(
         rf"(run exp-fl-5-(\d)\.py(?: {ONLY_FOLDS})?)(?! --)",
         # Step 0 makes the checkpoints, it does not choose among them.
         lambda found: found[1] + where + (pair if found[2] != "0" else ""),
         message,
     )
-
-
-def require_inputs(paths: FoldPaths, needs: tuple[str, ...]) -> None:
-    """The folders that step 0 makes, or that come from elsewhere in the same layout."""
-    for folder in (getattr(paths, need) for need in needs):
-        if not folder.is_dir():
-            raise UserError(
-                f"{folder} does not exist; run exp-fl-5-0.py first, or put the folder there"
-            )

@@ -16,6 +16,7 @@ class FoldPaths:
     """Where one fold's inputs and results live, below `root`.
 
     data_root, training_root : where the folder `dataset` and the trainings are; None: `root`.
+    repair_split : what the fold calls its split `repair`, where the user says so.
     """
 
     root: Path
@@ -23,6 +24,7 @@ class FoldPaths:
     fold: int
     data_root: Path | None = None
     training_root: Path | None = None
+    repair_split: str | None = None
 
     @property
     def name(self) -> str:
