@@ -135,29 +135,26 @@ def test_folder_of_an_older_release_is_read(paths):
 
 
 def test_folder_that_is_no_fold_is_refused(paths, tmp_path):
-    for breakage in ("empty", "single split", "truncated"):
+    again = r"not whole as DatasetDict.save_to_disk writes it .*; copy it again, or move .* away"
+    said = {"empty": again, "single split": "is a single split; put a folder", "truncated": again}
+    for breakage in said:
         shutil.rmtree(paths.dataset)
         if breakage == "empty":
             paths.dataset.mkdir()
         elif breakage == "single split":
             datasets.Dataset.from_dict({"label": [1]}).save_to_disk(paths.dataset)
         else:
-            folds.make_fold(
-                paths,
-                originals.digits(1),
-                "test",
-                5,
-                1,
-            )
+            folds.make_fold(paths, originals.digits(1), "test", 5, 1)
             file = next((paths.dataset / "repair").glob("*.arrow"))
             file.write_bytes(file.read_bytes()[:50])
-        with pytest.raises(UserError, match=r"save_to_disk; move it away and run exp-fl-5-0.py"):
+        with pytest.raises(UserError, match=said[breakage]):
             folds.load_split(paths, "repair")
 
 
 def test_missing_and_empty_splits_are_named(paths, source):
-    with pytest.raises(UserError, match="splits train, repair, test; expected 'dev'"):
-        folds.load_split(paths, "dev")
+    (paths.dataset / "dataset_dict.json").write_text('{"splits": ["train", "repair"]}')
+    with pytest.raises(UserError, match="the splits train, repair; expected 'test': add it to"):
+        folds.load_split(paths, "test")
     shutil.rmtree(paths.dataset)
     datasets.DatasetDict(repair=source["train"].select([])).save_to_disk(paths.dataset)
     with pytest.raises(UserError, match="split 'repair' is empty"):
@@ -283,7 +280,7 @@ def test_hash_is_of_the_content(paths, tmp_path, source):
 
 def test_hash_of_a_broken_folder_is_refused(paths):
     (paths.dataset / "repair" / "state.json").write_text("{}")
-    with pytest.raises(UserError, match="move it away"):
+    with pytest.raises(UserError, match=r"copy it again, or move .* away and run exp-fl-5-0.py"):
         hash_of(paths)
 
 

@@ -187,6 +187,11 @@ def hash_split(paths: FoldPaths, split: str, hashes: hashing.HashCache) -> str:
 
 
 def not_a_fold(paths: FoldPaths, folder: Path, error: Exception) -> UserError:
+    if (paths.dataset / datasets.config.DATASET_STATE_JSON_FILENAME).is_file():
+        return UserError(
+            f"{paths.dataset} is a single split; put a folder of DatasetDict.save_to_disk there, "
+            "with the splits repair and test"
+        )
     reason = " ".join(str(error).split())[:200]
     return UserError(
         f"{folder} is not whole as DatasetDict.save_to_disk writes it ({reason}); copy it again"
