@@ -320,7 +320,11 @@ def test_data_on_disk(tmp_path, source, write):
         assert sums[0] == sums[1]
 
 
-@pytest.mark.parametrize("name", ["a[b]", "[ ]", "c*d", "e?f", "{g,h}", "[!i]"])
+@pytest.mark.parametrize(
+    "name",
+    ["a[b]", "[ ]", "c*d", "e?f", "{g,h}", "[!i]", "a::b", "zip:::b", "file:c", "~", "#1", "50%20d",
+     "x;y&z", "s3:", "quo'te\"", "hf:~g@v1"],
+)  # fmt: skip
 @pytest.mark.parametrize("write", [as_saved, as_parquet, as_images])
 def test_a_folder_of_any_name_is_taken_at_its_word(tmp_path, source, write, name):
     """Not as a pattern, which would find its neighbours or nothing."""
@@ -335,6 +339,15 @@ def test_a_folder_of_any_name_is_taken_at_its_word(tmp_path, source, write, name
     paths = FoldPaths(tmp_path / name, name, 0)
     folds.make_fold(paths, found, "test", 2, SPLIT_SEED)
     assert len(folds.load_split(paths, "repair")) == 2 and len(hash_of(paths)) == 64
+
+
+@pytest.mark.parametrize("name", ["~", "file:x", "a::b", "memory:"])
+def test_a_relative_root_is_a_path(tmp_path, source, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    paths = FoldPaths(Path(name), "digits", 0)
+    folds.make_fold(paths, source, "test", 5, SPLIT_SEED)
+    assert (tmp_path / name / "dataset" / "digits_fold0" / "repair").is_dir()
+    assert len(folds.load_split(paths, "repair")) == 6 and len(hash_of(paths)) == 64
 
 
 def test_a_folder_that_says_which_files_hold_what_is_believed(tmp_path, source):

@@ -919,11 +919,11 @@ def test_other_forms_of_the_same_inputs_give_the_same_results(
     assert pipeline.results(root) == stages[4].after
 
 
-def test_a_root_of_glob_characters(server, trees, stages, tmp_path):
-    """Beside folders that its name matches as a pattern."""
+def test_a_root_of_any_characters(server, trees, stages, tmp_path):
+    """Those of patterns and of addresses; beside folders that its name matches as a pattern."""
     for neighbour in ("ab d", "aXb"):
         (tmp_path / neighbour / "dataset").mkdir(parents=True)
-    root = shutil.copytree(trees[1], tmp_path / "a[b]*?{c,d} [!x]")
+    root = shutil.copytree(trees[1], tmp_path / "a[b]*?{c,d} [!x]::file:#1%20~")
     run_all(server, root)
     assert pipeline.results(root) == stages[7].after
 
