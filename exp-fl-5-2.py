@@ -37,7 +37,7 @@ def work(job: cli.Job) -> pd.DataFrame:
             ),
         ],
         constants=["TOP_RANKS", "MIN_SAMPLES"],
-        code=[misclassification, folds, schema],
+        makes=(misclassification.find_settings, folds.load_split, schema.class_names),
     )
     if task.done:
         job.log.info("misclf_info/ is up to date: kept")

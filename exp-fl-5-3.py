@@ -4,7 +4,7 @@ import argparse
 
 import pandas as pd
 
-from utils.model import caches, class_token, forward, proof, states, tail
+from utils.model import caches, forward, proof, states
 from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs, choose_pair, open_inputs
 from utils.run import cli
 from utils.run.stopwatch import Stopwatch
@@ -33,7 +33,7 @@ def prove(job: cli.Job, inputs: Inputs, data: str, cached: states.States) -> dic
     task = inputs.ledger.task(
         "proof" if data == REPAIR else f"proof of the {data}",
         inputs=[M1, *caches.cache_inputs(paths, split)],
-        code=(forward, proof, class_token, states, tail),
+        makes=proof.compare,
     )
     if task.done:
         job.log.info("%s is up to date: kept", paths.cache_proof(split))

@@ -1,6 +1,6 @@
 """Step 4: neurons by their gradients: ig and its relatives."""
 
-from utils.methods import localisation
+from utils.methods import fold as localisation
 
 STEP = 4
 

@@ -1,6 +1,6 @@
 """Step 5: bl (Arachne), other methods that ask the loss, and trivial baselines."""
 
-from utils.methods import localisation
+from utils.methods import fold as localisation
 
 STEP = 5
 

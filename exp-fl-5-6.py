@@ -1,6 +1,6 @@
 """Step 6: vdiff and its combinations, the difference of means, spectra."""
 
-from utils.methods import localisation
+from utils.methods import fold as localisation
 
 STEP = 6
 

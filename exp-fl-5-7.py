@@ -2,7 +2,7 @@
 
 import argparse
 
-from utils.judge import tables
+from utils.judge.scores import fold as tables
 from utils.model.inputs import open_inputs
 from utils.run import cli
 from utils.summary import report, summarise

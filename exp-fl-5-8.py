@@ -4,7 +4,8 @@ import argparse
 
 import pandas as pd
 
-from utils.judge import layered, transplants
+from utils.judge.layers import fold as layered
+from utils.judge.transplant import fold as transplants
 from utils.model.inputs import open_inputs
 from utils.run import cli
 from utils.summary import effects, report

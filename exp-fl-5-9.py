@@ -4,7 +4,8 @@ import argparse
 
 import pandas as pd
 
-from utils.judge import faults, planting
+from utils.judge.planted import fault as faults
+from utils.judge.planted import fold as planting
 from utils.methods import own
 from utils.model.inputs import open_inputs
 from utils.run import cli

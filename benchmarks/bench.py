@@ -30,7 +30,7 @@ from transformers import ViTConfig, ViTForImageClassification
 from benchmarks.shapes import VIT_BASE, Shape
 from benchmarks.synthetic import make_states
 from utils import ranking
-from utils.judge import comparison, metrics
+from utils.judge.scores import comparison, metrics
 from utils.methods import METHODS, arachne, integrated_gradients, variance
 from utils.methods.evidence import Evidence
 from utils.model import gradients

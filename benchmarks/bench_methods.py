@@ -26,8 +26,8 @@ from utils.methods.evidence import Evidence
 from utils.methods.method import Method
 from utils.model.states import States
 from utils.model.tail import Tail
+from utils.pieces import cores, cpu_threads
 from utils.run import storage
-from utils.run.pieces import cores, cpu_threads
 
 OUTPUT = Path(__file__).parent / "results" / "methods.csv"
 MANY_CLASSES, BY_CLASSES = 1000, ("zero_out", "care")
@@ -69,7 +69,7 @@ def in_a_process(function: Callable[[], dict[str, float]]) -> dict[str, float]:
 
 
 def cost_of(method: Method, evidence: Evidence) -> dict[str, float]:
-    with cpu_threads(1):  # threads take whole pieces (utils.run.pieces)
+    with cpu_threads(1):  # threads take whole pieces (utils.pieces)
         began = time.process_time()
         found = timed(partial(method.function, evidence), 1)
         cpu_s = time.process_time() - began

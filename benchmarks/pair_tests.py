@@ -3,7 +3,7 @@
 Swapping the two rankings' neurons at random assumes far more than equal overlap:
 that the rankings are exchangeable neuron by neuron. It rejects 11 to 13% at a
 nominal 5% where one ranking is concentrated in few neurons and the other spread
-out. Relabelling the truth's neurons, as `utils.judge.permutation` does for one ranking,
+out. Relabelling the truth's neurons, as `utils.judge.details.permutation` does for one ranking,
 tests that neither ranking knows anything, which is not the question either.
 `compare_overlaps` asks for three answers and returns the largest p.
 `benchmarks/pairs.py` measures how often each rejects.

@@ -10,7 +10,7 @@ import pytest
 UTILS = Path(__file__).resolve().parents[1] / "utils"
 # truth and methods stand beside each other: neither looks at the other.
 FLOORS = [
-    {"constants", "errors", "ranking"},
+    {"constants", "errors", "ranking", "pieces"},
     {"run"},
     {"data"},
     {"model"},
@@ -66,7 +66,7 @@ def test_an_arrow_that_runs_back_is_seen():
     assert looks_back("methods", "from utils import ranking\nfrom utils.model import tail") == []
 
 
-@pytest.mark.parametrize("module", ["utils.methods.localisation", "utils.judge.tables"])
+@pytest.mark.parametrize("module", ["utils.methods.fold", "utils.judge.scores.fold"])
 def test_steps_that_need_no_pictures_start_without_datasets_and_transformers(module):
     code = (
         f"import sys, {module}\n"

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from utils import ranking
-from utils.judge.comparison import LIFTED, NEURON, REFERENCES, WEIGHT
+from utils.judge.scores.comparison import LIFTED, NEURON, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
 from utils.summary import fold_tables, overview
 
@@ -481,6 +481,6 @@ def test_provenance_says_what_each_truth_was_made_from(job):
     assert "ground_truth/pooled_abs_diff.npy" in tasks["7/scores/pooled"]["recipe"]["inputs"]
     inputs = tasks["7/scores/repair"]["recipe"]["inputs"]
     assert {f"{s}/repair_credit.npy" for s in given.SETTINGS} <= set(inputs)
-    assert "utils.truth.repair:other_gradient" in tasks["7/scores/repair"]["recipe"]["code"]
+    assert "utils.truth.credit:other_gradient" in tasks["7/scores/repair"]["recipe"]["code"]
     credit = tasks["7/all/repair_credit"]["recipe"]["inputs"]
     assert {"checkpoint M1", "FFN of M2", "misclf_info/all_neg_test.npy"} <= set(credit)

@@ -8,10 +8,9 @@ import pytest
 import references
 import torch
 
-from utils import ranking
+from utils import pieces, ranking
 from utils.methods import METHODS, expected_gradients, interventions
 from utils.methods import evidence as shared_evidence
-from utils.run import pieces
 
 SHAPE = (13, 4, 16, 3)
 NEG, POS = np.array([0, 3, 4, 8]), np.array([1, 2, 5, 6, 7, 9, 10, 11, 12])

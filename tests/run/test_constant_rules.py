@@ -13,7 +13,7 @@ from transformers import ViTConfig
 from utils import constants
 from utils.constants import PROFILES, Profile
 from utils.errors import UserError
-from utils.judge import comparison
+from utils.judge.scores import comparison
 from utils.run import constant_rules, profile_rules
 from utils.summary import across_folds, fold_tables
 

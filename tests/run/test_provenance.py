@@ -18,6 +18,7 @@ from pipeline import NAME, STAGES, SUMMARY, run_stage
 
 from utils.errors import UserError
 from utils.run import hashing, ledger
+from utils.run.code import read_code
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
@@ -312,24 +313,14 @@ def test_every_part_of_a_method_is_on_record(root):
     code = tasks["5/all/weight/bl"]["recipe"]["code"]
     assert {
         "utils.methods.arachne:score_bl", "utils.methods.evidence", "utils.methods.arachne",
-        "utils.methods.localisation:localise", "utils.model.tail",
+        "utils.methods.fold:localise", "utils.model.tail",
     } <= set(code)  # fmt: skip
     assert "utils.model.checkpoints" in tasks["1/ground_truth"]["recipe"]["code"]
     assert {"utils.model.forward", "utils.data.folds"} <= set(
         tasks["3/forward_pass"]["recipe"]["code"]
     )
-    assert "utils.judge.scoring:evaluate_source" in tasks["7/scores"]["recipe"]["code"]
+    assert "utils.judge.scores.rows:evaluate_source" in tasks["7/scores"]["recipe"]["code"]
     assert "gone" not in {x for task in tasks.values() for x in task["recipe"]["code"].values()}
-
-
-def test_one_function_is_hashed_apart_from_its_neighbours(tmp_path):
-    path = tmp_path / "m.py"
-    path.write_text("def a():\n    return 1\n\ndef b():\n    return 2\n")
-    a, b = hashing.hash_source(path, "a"), hashing.hash_source(path, "b")
-    path.write_text("def a():\n    'said'\n    return 1  # one\n\ndef b():\n    return 3\n")
-    assert hashing.hash_source(path, "b") != b
-    path.write_text("def a():\n    return 1\n\ndef c(): pass\n")
-    assert hashing.hash_source(path, "a") == a != hashing.hash_source(path, "gone")
 
 
 def test_a_users_score_from_before_a_new_m1_is_pointed_at(server, root):
@@ -484,7 +475,7 @@ def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(tmp_path):
 def test_comments_and_docstrings_are_no_change_of_code(tmp_path):
     def digest(text: str) -> str:
         (tmp_path / "a.py").write_text(text, encoding="utf-8")
-        return hashing.hash_source(tmp_path / "a.py")
+        return read_code(tmp_path / "a.py", "a")[0]
 
     code = '"""Doc."""\ndef f(x):\n    """What."""\n    return x + 1\n'
     same = '# note\n"""Other."""\n\n\ndef f(x):  # why\n    """Else."""\n    return (x + 1)\n'

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from utils.judge import transplant
-from utils.judge.faults import COLUMNS
+from utils.judge.planted.fault import COLUMNS
+from utils.judge.transplant import walk as transplant
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.summary import effect_files, recovery
 from utils.summary.figures import styles

@@ -12,8 +12,9 @@ from scipy import stats
 
 from utils import constants, ranking
 from utils.errors import UserError
-from utils.judge import comparison, details, metrics
-from utils.judge.comparison import LIFTED, WEIGHT
+from utils.judge.details import curves as details
+from utils.judge.scores import comparison, metrics
+from utils.judge.scores.comparison import LIFTED, WEIGHT
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.summary import across_folds, fold_records, fold_tables, notes, summarise
 from utils.summary.across_folds import Pair

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from utils.judge import comparison, details
-from utils.judge.comparison import LIFTED, WEIGHT
+from utils.judge.details import curves as details
+from utils.judge.scores import comparison
+from utils.judge.scores.comparison import LIFTED, WEIGHT
 from utils.run import pictures
 from utils.run.paths import SummaryPaths
 from utils.summary import across_folds, fold_tables, statistics

@@ -10,7 +10,7 @@ import pytest
 
 from utils import ranking
 from utils.errors import UserError
-from utils.judge.comparison import LIFTED, REFERENCES, WEIGHT
+from utils.judge.scores.comparison import LIFTED, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
 from utils.summary import fold_records, overview, summarise
 from utils.summary.figures import catalogue

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from utils.judge.comparison import NEURON, WEIGHT
-from utils.judge.permutation import draw_relabellings
-from utils.judge.relabelling import Relabelled, membership, overlap_matrix, positive_rows, relabel
+from utils.judge.details.permutation import draw_relabellings
+from utils.judge.scores.comparison import NEURON, WEIGHT
+from utils.judge.verdict.relabelling import (
+    Relabelled,
+    membership,
+    overlap_matrix,
+    positive_rows,
+    relabel,
+)
 from utils.summary.verdict import across_folds, adjusted, p_value, share_of, verdict_table
 
 M, D, K = 15, 3, 18

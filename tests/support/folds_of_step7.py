@@ -14,15 +14,16 @@ import pytest
 
 from utils import ranking
 from utils.data.setting_names import COLUMNS
-from utils.judge import references, sources, tables
+from utils.judge import references, sources
+from utils.judge.scores import fold as tables
 from utils.model.caches import CACHES
 from utils.model.inputs import M1, M2_FFN, Inputs
 from utils.model.pair import Pair
 from utils.run import cli, constant_rules
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
-from utils.truth import credits
-from utils.truth.repair import RepairCredit
+from utils.truth import credit_of_fold as credits
+from utils.truth.credit import RepairCredit
 
 D, M = 8, 40
 N = 2 * D * M
@@ -115,7 +116,7 @@ def give_credits(
 
 
 class GivenCredits:
-    """In the place of utils.truth.credits.Source: credits as they were given.
+    """In the place of utils.truth.credit_of_fold.Source: credits as they were given.
 
     M1's loss is 2; the transplanted loss makes the gap 0.25.
     """

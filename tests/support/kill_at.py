@@ -38,11 +38,11 @@ PRELOADED = (
     "matplotlib.backends.backend_pdf",
     "utils.run.pictures",
     "utils.model.forward",
-    "utils.methods.localisation",
-    "utils.judge.tables",
-    "utils.judge.transplants",
-    "utils.judge.layered",
-    "utils.judge.planting",
+    "utils.methods.fold",
+    "utils.judge.scores.fold",
+    "utils.judge.transplant.fold",
+    "utils.judge.layers.fold",
+    "utils.judge.planted.fold",
     "utils.data.misclassification",
     "utils.summary.files",
     "utils.summary.effect_files",
@@ -220,10 +220,10 @@ def finish(pid: int, files: list[int]) -> dict:
 
 def remember_sources() -> None:
     """Hash every module once: each script would, and takes half a second for it."""
-    from utils.run.hashing import hash_source
+    from utils.run.code import read_code
 
     for path in (ROOT / "utils").rglob("*.py"):
-        hash_source(path)
+        read_code(path, ".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from utils import ranking
 from utils.data.setting_names import ALL
 from utils.data.settings import SETTINGS_STEP, read_test_failures
 from utils.errors import UserError
-from utils.judge import comparison, metrics
-from utils.judge.comparison import (
+from utils.judge.scores import comparison, metrics
+from utils.judge.scores.comparison import (
     CEILING,
     CONTROL,
     NEURON,
@@ -23,7 +23,7 @@ from utils.judge.comparison import (
     WEIGHT,
     FoldTruth,
 )
-from utils.judge.comparison import ORACLE as NEURON_ORACLE
+from utils.judge.scores.comparison import ORACLE as NEURON_ORACLE
 from utils.judge.sources import ORACLE, RANDOM, STEP, TRUTH_STEP, Source
 from utils.judge.truths import TruthOfFold
 from utils.model import gradients, optimizer_state
@@ -32,9 +32,9 @@ from utils.model.inputs import OPTIMIZER, Inputs
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
 from utils.truth import CHANGE, REPAIR, positives
-from utils.truth.credits import TEST
+from utils.truth.credit import other_gradient
+from utils.truth.credit_of_fold import TEST
 from utils.truth.pooled import mean_change
-from utils.truth.repair import other_gradient
 
 
 def write_random(job: Job, inputs: Inputs) -> None:

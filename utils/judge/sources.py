@@ -11,8 +11,9 @@ import numpy as np
 from utils import ranking
 from utils.data.setting_names import ALL
 from utils.errors import UserError
-from utils.judge import comparison, details
-from utils.judge.comparison import LIFTED, NEURON, WEIGHT, FoldTruth
+from utils.judge.details import curves as details
+from utils.judge.scores import comparison
+from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT, FoldTruth
 from utils.methods import METHODS
 from utils.methods.chosen import chosen_methods, stands_under
 from utils.run import storage

@@ -8,13 +8,13 @@ import numpy as np
 
 from utils import ranking
 from utils.data.setting_names import ALL
-from utils.judge import comparison
-from utils.judge.comparison import FoldTruth
+from utils.judge.scores import comparison
+from utils.judge.scores.comparison import FoldTruth
 from utils.model.inputs import Inputs
 from utils.run import storage
 from utils.run.cli import Job
 from utils.truth import CHANGE, REPAIR, TRUTHS, positives
-from utils.truth.credits import credit_inputs, write_credits
+from utils.truth.credit_of_fold import credit_inputs, write_credits
 
 
 @dataclass(frozen=True, eq=False)

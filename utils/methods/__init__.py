@@ -4,7 +4,7 @@ To add a method, add one entry to METHODS: the scripts, the tables and the
 figures pick it up from there.
 """
 
-from utils import ranking
+from utils import pieces, ranking
 from utils.methods import (
     arachne,
     baselines,
@@ -21,9 +21,8 @@ from utils.methods import (
 from utils.methods import evidence as shared_evidence
 from utils.methods.method import Method
 from utils.model import gradients, states, tail
-from utils.run import pieces
 
-# Behind every method; its own function is recorded with it (utils.methods.localisation).
+# Behind every method; its own function is recorded with it (utils.methods.fold).
 COMMON = (states, tail, pieces, ranking, shared_evidence)
 
 METHODS: dict[tuple[str, str], Method] = {

@@ -16,7 +16,7 @@ from utils.model import gradients
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, gradient_at_output
-from utils.run.pieces import add_product, by_rows
+from utils.pieces import add_product, by_rows
 
 if TYPE_CHECKING:
     from utils.methods.evidence import Evidence

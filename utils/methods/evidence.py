@@ -10,7 +10,7 @@ from utils.methods import arachne, interventions, pruning, spectrum, variance
 from utils.model import gradients
 from utils.model.states import States
 from utils.model.tail import Tail
-from utils.run.pieces import by_rows
+from utils.pieces import by_rows
 from utils.run.stopwatch import Stopwatch
 
 

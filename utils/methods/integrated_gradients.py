@@ -11,7 +11,7 @@ from utils.methods.method import Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, gradient_at_output
-from utils.run.pieces import by_rows
+from utils.pieces import by_rows
 
 if TYPE_CHECKING:
     from utils.methods.evidence import Evidence

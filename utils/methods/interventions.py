@@ -21,14 +21,14 @@ from utils.methods.method import Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, blocks
-from utils.run.pieces import ROWS, by_rows, run_pieces
+from utils.pieces import ROWS, by_rows, run_pieces
 
 if TYPE_CHECKING:
     from utils.methods.evidence import Evidence
 
 # Values of α for care.
 CARE_VALUES = 8
-# Neurons of a piece (utils.run.pieces), and logits that are worked on at once: these fit the
+# Neurons of a piece (utils.pieces), and logits that are worked on at once: these fit the
 # cache of a core; a GPU wants more of them.
 NEURONS, LOGITS, LOGITS_GPU = 256, 2**17, 2**25
 # Growth of the sum of exponentials for which float32's log1p and its products are exact enough.

@@ -12,7 +12,7 @@ from utils.methods.method import Scores
 from utils.model.gradients import input_and_gradients, sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail
-from utils.run.pieces import add_product, by_rows
+from utils.pieces import add_product, by_rows
 
 if TYPE_CHECKING:
     from utils.methods.evidence import Evidence

@@ -9,7 +9,7 @@ from utils import ranking
 from utils.methods.method import Scores
 from utils.model.states import BLOCK
 from utils.model.tail import blocks
-from utils.run.pieces import add_product
+from utils.pieces import add_product
 
 if TYPE_CHECKING:
     from utils.methods.evidence import Evidence

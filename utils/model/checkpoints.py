@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from utils.errors import UserError
-from utils.model import configs, tensors, vit_names
+from utils.model import vit_names
 from utils.model.blank import blank_block
 from utils.model.configs import MERGE, MODEL_CLASS, read_classifier_config
 from utils.model.tensors import (
@@ -23,7 +23,7 @@ from utils.model.tensors import (
     weight_files,
 )
 from utils.model.vit_names import REPAIR_SUFFIX
-from utils.run import hashing
+from utils.run import code, hashing
 
 LAYER_NAMES = {
     "w_bef": ("intermediate.dense.weight", "mlp.fc1.weight"),
@@ -218,9 +218,7 @@ def hash_ffn(checkpoint: Path, hashes: hashing.HashCache) -> str:
         return hashing.hash_bytes(w_bef.tobytes(), w_aft.tobytes())
 
     # Another way of reading them would find another FFN in the same files.
-    readers = [__file__, configs.__file__, tensors.__file__, vit_names.__file__]
-    read_by = [hashing.hash_source(Path(file)) for file in readers]
-    kind = f"ffn read by {hashing.hash_bytes(*(digest.encode() for digest in read_by))[:16]}"
+    kind = f"ffn read by {code.digest_of(code.Source(hashes).closure(__name__))[:16]}"
     files = [*weight_files(checkpoint), checkpoint / "config.json"]
     return hashes.get_together([file for file in files if file.exists()], kind, compute)
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import ViTForImageClassification
 
-from utils.run.pieces import by_rows
+from utils.pieces import by_rows
 
 # Images that one thread takes through the model at a time.
 IMAGES = 8

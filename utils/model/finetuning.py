@@ -30,9 +30,9 @@ from utils.errors import UserError
 from utils.model import agreement
 from utils.model.base_model import build_model
 from utils.model.progress import Progress
+from utils.pieces import cpu_threads
 from utils.run.log import silent_log
 from utils.run.paths import FoldPaths
-from utils.run.pieces import cpu_threads
 
 LOGGED = ("batch_size", "learning_rate", "weight_decay", "epochs", "repeats_per_epoch")
 LOG_EVERY = 0.01  # of all steps

@@ -5,7 +5,6 @@ Steps 2 and 3 both need it and both come here; whichever is first makes the cach
 
 import logging
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import datasets
@@ -17,26 +16,22 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers import ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
-from utils.data import depth, folds, images, processors, schema
+from utils.data import folds, images, schema
 from utils.errors import CannotWrite, UserError
 from utils.model import (
     agreement,
     caches,
     checkpoints,
-    class_token,
-    states,
-    tail,
-    tensors,
     vit_names,
 )
 from utils.model.caches import CACHE_STEP, CACHES
 from utils.model.class_token import IMAGES, forward_states
 from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs
-from utils.model.states import States
-from utils.run import pieces, storage
+from utils.model.states import States, states_from_h
+from utils.pieces import cores, cpu_threads
+from utils.run import storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
-from utils.run.pieces import cores, cpu_threads
 from utils.run.profiles import profile_of
 from utils.run.stopwatch import Stopwatch, in_words
 from utils.run.task import Task
@@ -170,21 +165,7 @@ def plan_forward_pass(inputs: Inputs, data: str) -> Task:
         task_name(data),
         inputs=[M1, data],
         constants=["INFERENCE_PRECISION", "image_column", "label_column"],
-        code=(
-            states,
-            caches,
-            class_token,
-            tail,
-            pieces,
-            images,
-            depth,
-            processors,
-            checkpoints,
-            tensors,
-            folds,
-            schema,
-            ModuleType(__name__),
-        ),
+        makes=(run_model, states_from_h),
         step=CACHE_STEP,
     )
 
@@ -244,7 +225,7 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
     if note := schema.taken_instead(columns, profile_of(job.paths.ds)):
         job.log.info("takes %s", note)
     inputs.ledger.device = str(device)
-    # Threads take whole pieces (utils.run.pieces).
+    # Threads take whole pieces (utils.pieces).
     with task, cpu_threads(1), logging_redirect_tqdm([job.log]):
         watch = Stopwatch()
         found = run_model(model, loader, device, job.constants["INFERENCE_PRECISION"], job.log)
@@ -253,7 +234,7 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
         agreement.say_chance(job.log, inputs.pair.m1, split, found["labels"], found["logits"])
         watch = Stopwatch()
         h = found["hidden_before_layernorm"]
-        found["intermediate"], found["output"], _ = states.states_from_h(m1_tail.to(device), h)
+        found["intermediate"], found["output"], _ = states_from_h(m1_tail.to(device), h)
         task.time(f"cached_tail/{split}", watch.seconds)
         for name in CACHES:
             path = job.paths.cache(name, split)

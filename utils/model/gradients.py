@@ -9,7 +9,7 @@ import torch
 from utils import ranking
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, activation_slope, blocks, gradient_at_output
-from utils.run.pieces import add_product, by_rows
+from utils.pieces import add_product, by_rows
 
 
 def sample_blocks(

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from utils.model.tail import Tail, blocks
-from utils.run.pieces import by_rows
+from utils.pieces import by_rows
 
-# Samples that are read and worked on at a time: enough pieces (utils.run.pieces) for many
+# Samples that are read and worked on at a time: enough pieces (utils.pieces) for many
 # cores, and a block of activations (48 MiB for ViT-Base) does not count beside the caches.
 BLOCK = 4096
 

@@ -191,7 +191,7 @@ def fix_order_of_sums() -> None:
     numpy's and scipy's OpenBLAS splits a sum among its threads, so it gets one:
     what it does here is little. MKL's order may depend on where an array begins
     in memory. It reads the variable at its first product; what a user has set
-    stays. How torch's work is shared out is in utils.run.pieces.
+    stays. How torch's work is shared out is in utils.pieces.
     """
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # for those that are loaded later

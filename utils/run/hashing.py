@@ -1,15 +1,11 @@
-"""Content hashes: of files, remembered while their stat stays the same, and of code."""
+"""Content hashes of files, remembered while their stat stays the same."""
 
-import ast
 import hashlib
 import json
 import os
 import stat
 from collections.abc import Callable
-from functools import cache, lru_cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from utils.errors import UserError
 from utils.run import storage
@@ -27,51 +23,6 @@ def hash_bytes(*parts: bytes | memoryview) -> str:
 def hash_file(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def hash_source(path: Path, function: str | None = None) -> str:
-    """Hash of what a module, or one function of it, does.
-
-    Comments, layout and docstrings do not count.
-    """
-    found = path.stat()
-    return _hash_of_tree(path, function, found.st_mtime_ns, found.st_size)
-
-
-@cache
-def _hash_of_tree(path: Path, function: str | None, *stat: int) -> str:
-    tree: ast.AST = _tree_without_docstrings(path, *stat)
-    if function is not None:
-        tree = next(
-            (
-                node
-                for node in ast.walk(tree)
-                if isinstance(node, ast.FunctionDef) and node.name == function
-            ),
-            ast.Module([], []),
-        )
-    return hash_bytes(ast.dump(tree).encode())
-
-
-@lru_cache(maxsize=1)
-def _tree_without_docstrings(path: Path, *_: int) -> ast.Module:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            body[0].value.value = ""
-    return tree
-
-
-def code_name(code: ModuleType | Callable[..., Any]) -> str:
-    """A module by its name, a function as `module:name`."""
-    return code.__name__ if isinstance(code, ModuleType) else f"{code.__module__}:{code.__name__}"
 
 
 class HashCache:

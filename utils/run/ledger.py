@@ -7,11 +7,7 @@ outputs; a task is done when its recipe is the same today and its outputs are
 untouched, and an upstream file is accepted on the same terms, all the way up.
 """
 
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,14 +18,16 @@ import pandas as pd
 
 from utils.errors import UserError
 from utils.run import storage
-from utils.run.hashing import REPOSITORY, HashCache, code_name, hash_source
+from utils.run.code import Source, digest_of, module_of
+from utils.run.hashing import HashCache
+from utils.run.machine import describe
 from utils.run.paths import FoldPaths
-from utils.run.task import Task, _now
+from utils.run.record import is_provenance, now
+from utils.run.task import Task
 
 # The option under which a step works on each fold and leaves the summary across folds out.
 ONLY_FOLDS = "--only-folds"
 TIME_COLUMNS = ["ds", "fold", "setting", "method", "n", "elapsed_s", "device"]
-PACKAGES = ["torch", "transformers", "datasets", "numpy", "pandas", "scipy", "scikit-learn"]
 
 
 class Ledger:
@@ -64,7 +62,7 @@ class Ledger:
         self.hashes = HashCache(paths.hash_cache)
         self.content = self._load()
         self._external_hashes: dict[str, str] = {}
-        self._source_hashes: dict[str, str] = {}
+        self.source = Source(self.hashes)
         self._fresh: dict[str, str | None] = {}
         self._producers: dict[str, str] | None = None
         self._run: str | None = None
@@ -78,7 +76,7 @@ class Ledger:
             return empty
         except (OSError, ValueError):
             content = None
-        if not _is_provenance(content):
+        if not is_provenance(content):
             raise UserError(
                 f"{self.paths.provenance} is not readable; move it away and run from step 1 again"
             )
@@ -100,15 +98,19 @@ class Ledger:
             self._external_hashes[name] = self.externals[name](self.hashes)
         return self._external_hashes[name]
 
-    def source(self, code: str) -> str:
-        """Hash of the code called `code_name(...)`."""
-        if code not in self._source_hashes:
-            module, _, function = code.partition(":")
-            folder = REPOSITORY / module.replace(".", "/")
-            path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
-            found = hash_source(path, function or None) if path.is_file() else "gone"
-            self._source_hashes[code] = found
-        return self._source_hashes[code]
+    def code(self, module: str) -> str:
+        """Hash of a module and of all that it imports; kept with the hash of each of them."""
+        closure = self.source.closure(module)
+        digest = digest_of(closure)
+        self.content.setdefault("code", {})[digest] = closure
+        return digest
+
+    def changed_module(self, name: str, digest: str | None) -> str:
+        """Of the code `name`, whose hash was `digest`, the first module that is another one now."""
+        before = self.content.get("code", {}).get(digest, {})
+        today = self.source.closure(name)
+        changed = [m for m in {**before, **today} if before.get(m) != today.get(m)]
+        return changed[0] if before and changed else name
 
     def producer(self, name: str) -> str | None:
         """Key of the task that made the result `name`, or None."""
@@ -161,8 +163,8 @@ class Ledger:
             if name in self.constants and self.constants[name] != value:
                 return f"{name} was {value}, now {self.constants[name]}"
         for module, digest in recipe["code"].items():
-            if self.source(module) != digest:
-                return f"its code has changed ({module})"
+            if self.code(module) != digest:
+                return f"its code has changed ({self.changed_module(module, digest)})"
         for name, digest in recipe["inputs"].items():
             if name in self.externals:
                 try:
@@ -190,6 +192,7 @@ class Ledger:
         inputs: Iterable[str | Path | tuple[Path, int]] = (),
         constants: Iterable[str] = (),
         parameters: dict[str, Any] | None = None,
+        makes: Callable[..., Any] | Iterable[Callable[..., Any]] = (),
         code: Iterable[ModuleType | Callable[..., Any]] = (),
         step: int | None = None,
     ) -> "Task":
@@ -201,7 +204,8 @@ class Ledger:
             the path of a file in the result folder that the user put there.
         constants : names of the constants that matter to it.
         parameters : further values that matter to it, of this call alone.
-        code : the modules and single functions that decide its numbers.
+        makes : the function, or functions, that make its results; what they are made by is
+            found from the imports of their modules (utils.run.code).
         """
         hashed = {}
         for item in inputs:
@@ -212,10 +216,12 @@ class Ledger:
             else:
                 hashed[self.relative(item[0])] = self.require(*item)
         values = {key: self.constants[key] for key in constants}
+        modules = {module_of(f) for f in ([makes] if callable(makes) else makes)}
+        modules |= {c.__name__ if isinstance(c, ModuleType) else module_of(c) for c in code}
         recipe = {
             "inputs": hashed,
             "constants": json.loads(json.dumps(values | (parameters or {}))),
-            "code": {name: self.source(name) for name in map(code_name, code)},
+            "code": {name: self.code(name) for name in sorted(modules)},
         }
         task = Task(self, self.step if step is None else step, name, recipe)
         self._planned.add(task.key)
@@ -236,14 +242,10 @@ class Ledger:
             self.content["runs"][self._run] = {
                 "step": self.step,
                 "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-                "start": _now(),
+                "start": now(),
                 "end": None,
                 "device": self.device,
-                "threads": _threads(),
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "packages": {name: _version(name) for name in PACKAGES},
-                **_git(),
+                **describe(),
                 "seed": self.constants.get("SEED"),
                 "constants": self.constants,
                 "folders": self.paths.inputs,
@@ -252,7 +254,11 @@ class Ledger:
 
     def commit(self) -> None:
         if self._run is not None:
-            self.content["runs"][self._run]["end"] = _now()
+            self.content["runs"][self._run]["end"] = now()
+        tasks = self.content["tasks"].values()
+        on_record = {digest for task in tasks for digest in task["recipe"]["code"].values()}
+        codes = self.content.get("code", {})
+        self.content["code"] = {key: codes[key] for key in sorted(on_record & codes.keys())}
         storage.save_json(self.paths.provenance, self.content)
         self._fresh.clear()
         self._producers = None
@@ -333,55 +339,3 @@ class Ledger:
                 path.unlink()
                 if path.parent != self.paths.results and not any(path.parent.iterdir()):
                     path.parent.rmdir()
-
-
-def _is_provenance(content: Any) -> bool:
-    """Whether the content of a provenance.json has the parts that are read from it."""
-    try:
-        for task in content["tasks"].values():
-            parts = [task["outputs"], *(task["recipe"][k] for k in ("inputs", "constants", "code"))]
-            numbers = [task["step"], *(row["elapsed_s"] for row in task["times"])]
-            numbers += [row["n"] for row in task["times"] if row["n"] is not None]
-            texts = [row[k] for row in task["times"] for k in ("setting", "method", "device")]
-            if not (
-                all(isinstance(part, dict) for part in parts)
-                and not any({"", "..", "/"} & set(Path(name).parts) for name in task["outputs"])
-                and all(isinstance(number, int | float) for number in numbers)
-                and all(isinstance(text, str) for text in texts)
-            ):
-                return False
-        return isinstance(content["runs"], dict)
-    except (KeyError, TypeError, AttributeError):
-        return False
-
-
-def _threads() -> int:
-    pieces = sys.modules.get("utils.run.pieces")
-    return pieces.cores() if pieces else len(os.sched_getaffinity(0))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git() -> dict[str, Any]:
-    def ask(*arguments: str) -> str | None:
-        try:
-            answer = subprocess.run(
-                ["git", "-C", str(REPOSITORY), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=10,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return answer.stdout.strip() if answer.returncode == 0 else None
-
-    status = ask("status", "--porcelain", "--untracked-files=no")
-    return {
-        "git_commit": ask("rev-parse", "HEAD"),
-        "git_dirty": None if status is None else bool(status),
-    }

@@ -1,18 +1,35 @@
 """One unit of resumable work: its recipe, its files and its seconds."""
 
-import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
+from utils.errors import UserError
 from utils.run import storage
-from utils.run.hashing import hash_file
+from utils.run.hashing import HashCache, hash_file
+from utils.run.paths import FoldPaths
+from utils.run.record import now, what_differs
 
-if TYPE_CHECKING:
-    from utils.run.ledger import Ledger
+
+class Book(Protocol):
+    """What a task needs of the ledger that planned it."""
+
+    content: dict[str, Any]
+    paths: FoldPaths
+    hashes: HashCache
+    force: bool
+    only_look: bool
+    device: str
+
+    def start_run(self) -> str: ...
+    def commit(self) -> None: ...
+    def relative(self, path: Path) -> str: ...
+    def remove(self, outputs: dict[str, str]) -> None: ...
+    def not_done(self, key: str, reason: str) -> UserError: ...
+    def changed_module(self, name: str, digest: str) -> str: ...
 
 
 class Task:
@@ -22,7 +39,7 @@ class Task:
     its files: a run killed in between redoes the task and writes the same bytes.
     """
 
-    def __init__(self, ledger: "Ledger", step: int, name: str, recipe: dict[str, Any]) -> None:
+    def __init__(self, ledger: Book, step: int, name: str, recipe: dict[str, Any]) -> None:
         self.ledger = ledger
         self.step = step
         self.key = f"{step}/{name}"
@@ -51,7 +68,8 @@ class Task:
         if self.ledger.force:
             return "is made anew with --force"
         if record["recipe"] != self.recipe:
-            return f"is out of date: {what_differs(record['recipe'], self.recipe)}"
+            changed = self.ledger.changed_module
+            return f"is out of date: {what_differs(record['recipe'], self.recipe, changed)}"
         for name, digest in record["outputs"].items():
             path = self.ledger.paths.results / name
             if not path.is_file():
@@ -62,7 +80,7 @@ class Task:
 
     def __enter__(self) -> "Task":
         self.run = self.ledger.start_run()
-        self.started = _now()
+        self.started = now()
         return self
 
     def __exit__(
@@ -79,7 +97,7 @@ class Task:
             "step": self.step,
             "run": self.run,
             "start": self.started,
-            "end": _now(),
+            "end": now(),
             "recipe": self.recipe,
             "outputs": self.outputs,
             "times": self.times,
@@ -122,24 +140,3 @@ class Task:
                 "device": device or self.ledger.device,
             }
         )
-
-
-def what_differs(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """The first entry in which two recipes differ, in words."""
-    for part in ("constants", "code", "inputs"):
-        old, new = before[part], now[part]
-        for name in [*new, *(name for name in old if name not in new)]:
-            if name in old and name in new and old[name] == new[name]:
-                continue
-            if part == "constants":
-                return f"{name} was {old.get(name)}, now {new.get(name)}"
-            if name not in new:
-                return f"{name} has no part in it now"
-            if part == "code":
-                return f"its code has changed ({name})"
-            return f"{name} has changed" if name in old else f"{name} is new"
-    return "its record has another form"
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -13,7 +13,7 @@ import pandas as pd
 from utils.data.repeats import repeats_of
 from utils.data.setting_names import ALL
 from utils.errors import UserError
-from utils.judge.comparison import (
+from utils.judge.scores.comparison import (
     AT_K,
     LIFTED,
     NEURON,

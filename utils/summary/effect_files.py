@@ -7,7 +7,10 @@ from typing import Any
 import pandas as pd
 
 from utils.data.repeats import describe
-from utils.judge import faults, layers, transplant, transplants
+from utils.judge.layers import swap as layers
+from utils.judge.planted import fault as faults
+from utils.judge.transplant import fold as transplants
+from utils.judge.transplant import walk as transplant
 from utils.run import storage
 from utils.run.paths import FoldPaths, SummaryPaths
 from utils.run.task import Task

@@ -7,8 +7,9 @@ from pathlib import Path
 from types import ModuleType
 
 from utils.errors import UserError
-from utils.judge import faults, transplants
+from utils.judge.planted import fault as faults
 from utils.judge.sources import STEP as JUDGED_STEP
+from utils.judge.transplant import fold as transplants
 from utils.model.inputs import open_inputs
 from utils.run import cli, storage
 from utils.run.hashing import HashCache

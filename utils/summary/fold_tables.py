@@ -11,7 +11,8 @@ from utils.data.setting_names import ALL
 from utils.data.setting_names import COLUMNS as SETTINGS_COLUMNS
 from utils.data.settings import SETTINGS_STEP
 from utils.errors import UserError
-from utils.judge.comparison import (
+from utils.judge.given_seconds import GIVEN
+from utils.judge.scores.comparison import (
     AT_K,
     LIFTED,
     NEURON,
@@ -20,7 +21,6 @@ from utils.judge.comparison import (
     RANDOM_SAMPLED,
     WEIGHT,
 )
-from utils.judge.given_seconds import GIVEN
 from utils.methods import METHODS
 from utils.run import storage
 from utils.run.ledger import TIME_COLUMNS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from utils.judge.relabelling import Relabelled
+from utils.judge.verdict.relabelling import Relabelled
 
 COLUMNS = [
     "truth", "level", "method", "n_folds", "k", "lift", "null_mean", "null_sd", "z", "p",

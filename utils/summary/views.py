@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from utils.data.repeats import describe
-from utils.judge.comparison import CEILING, ORACLE
-from utils.judge.relabelled import read_nulls
-from utils.judge.relabelling import Relabelled
-from utils.judge.specificity import specificity
+from utils.judge.scores.comparison import CEILING, ORACLE
+from utils.judge.verdict.fold import read_nulls
+from utils.judge.verdict.relabelling import Relabelled
+from utils.judge.verdict.specificity import specificity
 from utils.run import storage
 from utils.run.paths import FoldPaths
 from utils.summary import across_folds, fold_tables, verdict

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from utils.judge.comparison import RANDOM_EXPECTED, WEIGHT
+from utils.judge.scores.comparison import RANDOM_EXPECTED, WEIGHT
 from utils.run.pictures import drawing
 from utils.summary import statistics
 from utils.summary.across_folds import is_reference_only

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from utils.judge import details
-from utils.judge.comparison import WEIGHT
+from utils.judge.details import curves as details
+from utils.judge.scores.comparison import WEIGHT
 from utils.run.pictures import drawing
 from utils.summary.figures.shared import (
     SMALL,

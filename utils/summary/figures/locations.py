@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from utils.judge import details
-from utils.judge.comparison import WEIGHT
+from utils.judge.details import curves as details
+from utils.judge.scores.comparison import WEIGHT
 from utils.run.pictures import drawing
 from utils.summary.figures.shared import SMALL, label, new_figure
 from utils.summary.figures.styles import Key

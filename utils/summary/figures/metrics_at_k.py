@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from utils.judge.comparison import RANDOM_EXPECTED, WEIGHT
+from utils.judge.scores.comparison import RANDOM_EXPECTED, WEIGHT
 from utils.run.pictures import drawing
 from utils.summary.figures.shared import (
     chance_handle,

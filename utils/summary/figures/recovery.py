@@ -8,8 +8,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from utils.data.setting_names import ALL
-from utils.judge.layers import BACK_TO_M1, INTO_M1
-from utils.judge.transplants import ELSEWHERE
+from utils.judge.layers.swap import BACK_TO_M1, INTO_M1
+from utils.judge.transplant.fold import ELSEWHERE
 from utils.run.pictures import drawing
 from utils.summary.figures.names import ink, name_points
 from utils.summary.figures.shared import (

@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from utils.judge.comparison import NEURON, ORACLE
+from utils.judge.scores.comparison import NEURON, ORACLE
 from utils.run.pictures import drawing
 from utils.summary.figures.shared import SMALL, label, new_figure
 from utils.summary.figures.styles import Key

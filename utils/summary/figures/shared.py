@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from utils.judge.comparison import NEURON, RANDOM_EXPECTED
+from utils.judge.scores.comparison import NEURON, RANDOM_EXPECTED
 from utils.run.pictures import drawing
 from utils.summary import across_folds
 from utils.summary.figures.styles import DARK, GREY, Key, Style, Styles

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from utils.judge.comparison import (
+from utils.judge.scores.comparison import (
     CEILING,
     CONTROL,
     LIFTED,
@@ -19,7 +19,7 @@ from utils.judge.comparison import (
     ORACLE,
     RANDOM_EXPECTED,
 )
-from utils.judge.transplants import CREDIT, RANDOM
+from utils.judge.transplant.fold import CREDIT, RANDOM
 from utils.methods import METHODS
 from utils.truth import CHANGE
 

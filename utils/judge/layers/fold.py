@@ -1,0 +1,87 @@
+"""Step 8 on one fold: the change of each block of the network, put in and put back."""
+
+import numpy as np
+import pandas as pd
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from utils.judge.layers import swap as layers
+from utils.model import forward
+from utils.model.inputs import M1, M2, TEST, Inputs
+from utils.pieces import cpu_threads
+from utils.run import storage
+from utils.run.cli import Job
+from utils.run.devices import pick_device
+from utils.run.profiles import is_from_scratch
+from utils.run.stopwatch import Stopwatch
+
+STEP = 8
+SPLIT = "test"
+
+
+def swap_blocks(job: Job, inputs: Inputs) -> pd.DataFrame | None:
+    """Make the fold's table of layers, a direction at a time; None where LAYER_SAMPLES is 0."""
+    paths = job.paths
+    if not job.constants["LAYER_SAMPLES"]:
+        return None
+    directions = (layers.INTO_M1, layers.BACK_TO_M1)
+    parts = [(paths.layers_of(direction), STEP) for direction in directions]
+    if job.only_look:  # whether a GPU was there is no matter to who reads the table
+        inputs.ledger.require(paths.layers, STEP)
+        return storage.read_table(paths.layers, layers.COLUMNS, STEP)
+    for direction in directions:
+        swap_direction(job, inputs, direction)
+    task = inputs.ledger.task("layers", inputs=parts, code=[layers])
+    if not task.done:
+        with task:
+            rows = [storage.read_table(path, layers.COLUMNS, STEP) for path, _ in parts]
+            table = pd.concat(rows, ignore_index=True).astype({"layer": "Int64"})
+            task.save_table(paths.layers, table)
+        job.log.info("wrote %s", paths.layers)
+    return storage.read_table(paths.layers, layers.COLUMNS, STEP)
+
+
+def swap_direction(job: Job, inputs: Inputs, direction: str) -> None:
+    device = pick_device(job.args.device)
+    task = inputs.ledger.task(
+        f"layers/{direction}",
+        inputs=[M1, M2, TEST],
+        constants=["SEED", "LAYER_SAMPLES", "image_column", "label_column"],
+        parameters={"every image": device.type != "cpu"},
+        code=(layers, forward, swap_direction, chosen),
+    )
+    if task.done:
+        return
+    models = [forward.load_model(folder).to(device) for folder in (inputs.pair.m1, inputs.pair.m2)]
+    receiver, donor = models if direction == layers.INTO_M1 else reversed(models)
+    # M1's own pictures: both are given what M1 was given.
+    whole = forward.make_loader(job, inputs.pair.m1, models[0].config, device, SPLIT)
+    samples = chosen(job, len(whole.dataset), device.type != "cpu")
+    few = Subset(whole.dataset, samples.tolist())
+    loader = DataLoader(few, batch_size=whole.batch_size, collate_fn=whole.collate_fn)
+    job.log.info(
+        "runs the whole model on %d images, once per block (%s) on %s",
+        len(samples), direction, device,
+    )  # fmt: skip
+    with task, cpu_threads(1):  # threads take whole pieces (utils.pieces)
+        watch = Stopwatch()
+        logits, labels = [], []
+        for batch in tqdm(loader, desc=f"layers, {direction}", unit="batch"):
+            pixels = batch["pixel_values"].to(device)
+            logits.append(layers.piecewise_logits(receiver, donor, pixels).cpu().numpy())
+            labels.append(batch["labels"].numpy().astype(np.int64))
+        task.time(f"layers/{direction}", watch.seconds, device=str(device))
+        count = models[0].config.num_hidden_layers
+        rows = layers.rows_of(np.concatenate(logits), np.concatenate(labels), count)
+        head = {"ds": job.paths.ds, "fold": job.paths.fold, "direction": direction}
+        table = pd.DataFrame([head | row for row in rows])[layers.COLUMNS]
+        task.save_table(job.paths.layers_of(direction), table.astype({"layer": "Int64"}))
+
+
+def chosen(job: Job, n_samples: int, every: bool) -> np.ndarray:
+    """The images to run, int64, ascending: all on a GPU and for models trained from scratch."""
+    most = job.constants["LAYER_SAMPLES"]
+    if every or is_from_scratch(job.paths.ds) or n_samples <= most:
+        return np.arange(n_samples)
+    rng = np.random.default_rng([job.seed, STEP])
+    return np.sort(rng.choice(n_samples, most, replace=False))

@@ -1,0 +1,1 @@
+"""Every ranking compared with every truth: the scores tables of step 7."""

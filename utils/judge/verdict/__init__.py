@@ -1,0 +1,1 @@
+"""One fold's part of the verdict: lift under relabelled neurons, and specificity."""
