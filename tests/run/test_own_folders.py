@@ -173,8 +173,12 @@ def test_without_a_train_split_nothing_is_missed(server, root):
 
 def test_without_a_test_split_the_line_says_what_there_is(server, root):
     change(root, without("test"))
-    said = steps(server, root)
+    said = steps(server, root, upto=7)
     assert "has the splits train, repair; expected 'test': add it to the data set" in said
+    for step in (8, 9):
+        line = refusal(server, step, root)
+        assert f"train, repair and no 'test', on which step {step} measures; add one" in line
+        assert "run exp-fl-5" not in line
 
 
 # -- data that do not agree --------------------------------------------------------------------

@@ -56,6 +56,20 @@ def load_states(paths: FoldPaths, tail: Tail, split: str = "repair") -> States:
     )
 
 
+def require_test_split(paths: FoldPaths, step: int) -> None:
+    """Refuse a fold whose data set has no test split: no other step can make what `step` needs."""
+    if paths.cache("labels", "test").is_file() or not paths.dataset.is_dir():
+        return
+    from utils.data import folds  # imports datasets, which steps 8 and 9 do without as a rule
+
+    names = folds.names_of(paths)
+    if "test" not in names:
+        raise UserError(
+            f"{paths.dataset} has the splits {', '.join(names)} and no 'test', on which step "
+            f"{step} measures; add one to the data set, or leave step {step} out"
+        )
+
+
 def cache_inputs(paths: FoldPaths, split: str = "repair") -> list[tuple[Path, int]]:
     """The cache files of a split as inputs of a task."""
     return [(paths.cache(name, split), CACHE_STEP) for name in CACHES]

@@ -22,7 +22,7 @@ from utils.judge.planted.fault import (
 from utils.judge.planted.own import own_rows, own_task, write_own
 from utils.methods import METHODS, own
 from utils.methods.chosen import chosen_methods
-from utils.model.caches import cache_inputs
+from utils.model.caches import cache_inputs, require_test_split
 from utils.model.inputs import Inputs, open_inputs
 from utils.run import storage
 from utils.run.cli import Job
@@ -34,6 +34,7 @@ from utils.truth.credit_of_fold import TEST
 def require_ready(job: Job) -> None:
     """Refuse a fold whose states of either split are missing or stale."""
     own.methods_of(job.args)
+    require_test_split(job.paths, STEP)
     if REPAIR not in job.constants["TRUTHS"]:
         raise UserError(
             "faults are planted with the test split, which only the truth 'repair' needs; "

@@ -56,6 +56,7 @@ class Transplanted:
 
 def require_ready(job: Job) -> None:
     """Refuse a fold whose rankings, credits or states of the test split are missing or stale."""
+    caches.require_test_split(job.paths, STEP)
     find_rankings(job, open_inputs(job))
 
 
