@@ -61,7 +61,7 @@ def at_chance(labels: np.ndarray, predicted: np.ndarray) -> str | None:
 
 
 def shared(digests: dict[str, list[bytes]]) -> list[str]:
-    """In words, for each two splits, how many images of one are in the other as well.
+    """In words, for each two splits that share images, how many and the first.
 
     digests : of each image's content, by split.
     """
@@ -71,7 +71,7 @@ def shared(digests: dict[str, list[bytes]]) -> list[str]:
         if both:
             rows = [i for i, digest in enumerate(digests[other]) if digest in both]
             lines.append(
-                f"{len(rows):,} images of the split {other!r} are in {one!r} as well "
-                f"(the first is image {rows[0]})"
+                f"{len(rows):,} of the images of {other!r} are in {one!r} as well (the first: image "
+                f"{rows[0]})"
             )
     return lines

@@ -265,7 +265,7 @@ def training_arguments(
             "set CUDA_VISIBLE_DEVICES so that their number divides it"
         )
     return TrainingArguments(
-        output_dir=str(output_dir),
+        output_dir=str(output_dir.absolute()),  # the Trainer would expand a `~`
         # The recipe: the batch is the one of all devices together.
         num_train_epochs=profile.epochs,
         per_device_train_batch_size=profile.batch_size // processes,
