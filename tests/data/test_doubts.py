@@ -62,7 +62,7 @@ def test_shared_images_are_counted_by_pairs_of_splits():
     a, b, c, d = (bytes([i]) for i in range(4))
     digests = {"train": [a, b, b], "repair": [c, b, b], "test": [d, c]}
     assert doubts.shared(digests) == [
-        "2 images of the split 'repair' are in 'train' as well (the first is image 1)",
-        "1 images of the split 'test' are in 'repair' as well (the first is image 1)",
+        "2 of the images of 'repair' are in 'train' as well (the first: image 1)",
+        "1 of the images of 'test' are in 'repair' as well (the first: image 1)",
     ]
     assert doubts.shared({"repair": [a, a], "test": [b]}) == []

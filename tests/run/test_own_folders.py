@@ -237,4 +237,4 @@ def test_images_that_two_splits_share_are_said(server, root):
 
     change(root, shared)
     said = steps(server, root, upto=2)
-    assert "2 images of the split 'test' are in 'repair' as well (the first is image 60)" in said
+    assert "2 of the images of 'test' are in 'repair' as well (the first: image 60)" in said

@@ -71,7 +71,7 @@ def shared(digests: dict[str, list[bytes]]) -> list[str]:
         if both:
             rows = [i for i, digest in enumerate(digests[other]) if digest in both]
             lines.append(
-                f"{len(rows):,} of the images of {other!r} are in {one!r} as well (the first: image "
-                f"{rows[0]})"
+                f"{len(rows):,} of the images of {other!r} are in {one!r} as well "
+                f"(the first: image {rows[0]})"
             )
     return lines

@@ -78,9 +78,7 @@ def say_shared_images(log: logging.Logger, paths: FoldPaths, hashes: HashCache) 
 
     files = [file for split in splits for file in folds.data_files(paths, split)]
     if found := hashes.get_together(files, "shared images", compute):
-        log.warning(
-            "%s: %s: what M1 was trained on or is judged by is not apart", paths.name, found
-        )
+        log.warning("%s: %s; what they measure is not of unseen images", paths.name, found)
 
 
 def say_chance(

@@ -15,13 +15,7 @@ from utils.errors import UserError
 from utils.model import vit_names
 from utils.model.blank import blank_block
 from utils.model.configs import MERGE, MODEL_CLASS, read_classifier_config
-from utils.model.tensors import (
-    ITEM_SIZES,
-    WEIGHT_DTYPES,
-    Stored,
-    open_tensors,
-    weight_files,
-)
+from utils.model.tensors import ITEM_SIZES, WEIGHT_DTYPES, Stored, open_tensors, weight_files
 from utils.model.vit_names import REPAIR_SUFFIX
 from utils.run import code, hashing
 

@@ -18,12 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from utils.data import folds, images, schema
 from utils.errors import CannotWrite, UserError
-from utils.model import (
-    agreement,
-    caches,
-    checkpoints,
-    vit_names,
-)
+from utils.model import agreement, caches, checkpoints, vit_names
 from utils.model.caches import CACHE_STEP, CACHES
 from utils.model.class_token import IMAGES, forward_states
 from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs
