@@ -333,7 +333,8 @@ def test_a_folder_of_any_name_is_taken_at_its_word(tmp_path, source, write, name
     profile = dataclasses.replace(PROFILES["tiny-imagenet"], test_split="test")
     for neighbour in ("b", "cXd", "eXf", "g", "i"):
         write(tmp_path / neighbour, small)
-    write(tmp_path / name, small)
+    write(tmp_path / "plain", small)
+    (tmp_path / "plain").rename(tmp_path / name)  # what writes takes names for addresses as well
     found = originals.load_source(profile, tmp_path / name, SPLIT_SEED)
     assert {split: len(rows) for split, rows in found.items()} == {"train": 4, "test": 4}
     paths = FoldPaths(tmp_path / name, name, 0)
