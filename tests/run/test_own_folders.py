@@ -37,7 +37,9 @@ def with_names(split: str, names):
     def edit(found):
         labels = list(found[split]["label"])
         plain = found[split].remove_columns("label")
-        return datasets.DatasetDict({**found, split: plain.add_column("label", labels, kind)})
+        return datasets.DatasetDict(
+            {**found, split: plain.add_column("label", labels, feature=kind)}
+        )
 
     return edit
 
@@ -119,7 +121,7 @@ def test_a_missing_folder_is_named_with_the_place_that_was_searched(server, root
 def test_a_column_that_cannot_be_told_is_to_be_named_in_a_profile(server, root):
     def twice(found):
         rows = found["repair"]
-        more = rows.add_column("tone", list(rows["label"]), rows.features["label"])
+        more = rows.add_column("tone", list(rows["label"]), feature=rows.features["label"])
         return datasets.DatasetDict({**found, "repair": more})
 
     change(root, twice)
@@ -221,7 +223,7 @@ def test_an_accuracy_at_chance_is_said(server, root):
     def shuffled(found):
         labels = np.random.default_rng(0).permutation(found["repair"]["label"]).tolist()
         plain = found["repair"].remove_columns("label")
-        rows = plain.add_column("label", labels, found["repair"].features["label"])
+        rows = plain.add_column("label", labels, feature=found["repair"].features["label"])
         return datasets.DatasetDict({**found, "repair": rows})
 
     change(root, shuffled)
