@@ -68,9 +68,14 @@ def train(folder: Path, data: datasets.Dataset, resume_from: Path | None = None,
         learning_rate=1e-2, save_strategy="epoch", logging_steps=3, seed=1, report_to="none",
         remove_unused_columns=False, use_cpu=True, disable_tqdm=True, **more,
     )  # fmt: skip
-    Trainer(
-        ViTForImageClassification(config), arguments, collate, data, processing_class=processor
-    ).train(resume_from_checkpoint=resume_from and str(resume_from))
+    model = (
+        ViTForImageClassification.from_pretrained(resume_from)
+        if resume_from
+        else ViTForImageClassification(config)
+    )
+    Trainer(model, arguments, collate, data, processing_class=processor).train(
+        resume_from_checkpoint=resume_from and str(resume_from)
+    )
 
 
 @pytest.fixture(scope="module")
