@@ -6,9 +6,9 @@ WORKERS ?= 2
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 STEPS := 0 1 2 3 4 5 6 7 8 9
 # The formulas that everything else stands on.
-FORMULAS := tests/judge/test_metrics.py tests/judge/test_ties_in_the_truth.py \
+FORMULAS := tests/judge/scores/test_metrics.py tests/judge/scores/test_ties_in_the_truth.py \
 	tests/methods/test_arachne.py tests/methods/test_variance.py \
-	tests/methods/test_integrated_gradients.py tests/truth/test_repair.py
+	tests/methods/test_integrated_gradients.py tests/truth/test_credit.py
 
 .PHONY: demo test smoke check-claims test-fresh lint bench bench-fold soak cluster test-cluster \
 	bench-cluster clean
@@ -72,9 +72,11 @@ bench: .venv/dev.stamp
 bench-fold: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.bench_fold
 
-# Ten minutes of killing the demo at random; not part of the tests.
+# Ten minutes of killing the demo at random, then every function of utils/ that runs is broken, one
+# at a time; not part of the tests.
 soak: .venv/dev.stamp
 	$(BIN)/python tests/support/soak.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/support/breaking.py
 
 # Snakemake, and a Slurm cluster of one node: half an hour on two cores; not part of the tests.
 test-cluster: .venv/dev.stamp .venv-cluster/stamp

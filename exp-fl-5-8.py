@@ -4,21 +4,37 @@ import argparse
 
 import pandas as pd
 
-from utils.judge.layers import fold as layered
-from utils.judge.transplant import fold as transplants
-from utils.model.inputs import open_inputs
+from utils.judge.layers.fold import swap_blocks
+from utils.judge.rankings.fold import find_sources
+from utils.judge.transplant.fold import (
+    Transplanted,
+    find_rankings,
+    finding,
+    read_transplants,
+    require_test_split,
+    transplant_all,
+)
+from utils.methods import METHODS
+from utils.model.inputs import Inputs, open_inputs
 from utils.run import cli
 from utils.summary import effects, report
 
-STEP = transplants.STEP
+STEP = 8
+
+
+def find(job: cli.Job, inputs: Inputs) -> list[Transplanted]:
+    """Every ranking to be walked; refused where one, a credit or a state is missing or stale."""
+    require_test_split(job)
+    settings, sources = find_sources(job, inputs, METHODS)
+    return find_rankings(job, inputs, settings, sources)  # methods, truths, random weights
 
 
 def work(job: cli.Job) -> pd.DataFrame:
     inputs = open_inputs(job)
-    found = transplants.transplant_fold(job, inputs)
-    layered.swap_blocks(job, inputs)
+    transplant_all(job, inputs, find(job, inputs))  # M2's values in the first K weights of each
+    swap_blocks(job, inputs)  # and in each block of the whole network
     inputs.ledger.close()
-    return found
+    return read_transplants(job.paths.transplants)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
-    print(transplants.finding(pd.concat([found for _, found in finished])))
+    print(finding(pd.concat([found for _, found in finished])))
     jobs = [job for job, _ in finished]
     print(effects.summarise(jobs))
     report.refresh(jobs)
@@ -41,6 +57,6 @@ if __name__ == "__main__":
         work,
         add_options=add_options,
         needs=("training",),
-        ready=transplants.require_ready,
+        ready=lambda job: find(job, open_inputs(job)),
         after=show,
     )

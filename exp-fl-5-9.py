@@ -4,21 +4,32 @@ import argparse
 
 import pandas as pd
 
-from utils.judge.planted import fault as faults
-from utils.judge.planted import fold as planting
-from utils.methods import own
+from utils.judge.planted.fold import (
+    finding,
+    of_methods_that_run,
+    plant_fold,
+    read_planted,
+    require_ready,
+)
+from utils.methods import METHODS, own
 from utils.model.inputs import open_inputs
 from utils.run import cli
 from utils.summary import effects, report
 
-STEP = faults.STEP
+STEP = 9
+
+
+def require_states(job: cli.Job) -> None:
+    """Refuse a fold whose states of either split are missing or stale."""
+    require_ready(job, open_inputs(job), METHODS)
 
 
 def work(job: cli.Job) -> pd.DataFrame:
     inputs = open_inputs(job)
-    found = planting.plant_fold(job, inputs)
-    inputs.ledger.close()
-    return found
+    # Each fault is planted once; every method, and a user's own, then looks for its weights.
+    plant_fold(job, inputs, METHODS)
+    inputs.ledger.close(of_methods_that_run(job, METHODS))
+    return read_planted(job.paths.planted_table)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
-    print(planting.finding(pd.concat([found for _, found in finished])))
+    print(finding(pd.concat([found for _, found in finished])))
     jobs = [job for job, _ in finished]
     print(effects.summarise(jobs))
     report.refresh(jobs)
@@ -40,6 +51,6 @@ if __name__ == "__main__":
         work,
         add_options=add_options,
         needs=("training",),
-        ready=planting.require_ready,
+        ready=require_states,
         after=show,
     )

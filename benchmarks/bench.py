@@ -30,7 +30,8 @@ from transformers import ViTConfig, ViTForImageClassification
 from benchmarks.shapes import VIT_BASE, Shape
 from benchmarks.synthetic import make_states
 from utils import ranking
-from utils.judge.scores import comparison, metrics
+from utils.judge import names
+from utils.judge.scores import comparison, ground_truth, ties
 from utils.methods import METHODS, arachne, integrated_gradients, variance
 from utils.methods.evidence import Evidence
 from utils.model import gradients
@@ -128,8 +129,8 @@ def bench_ranking(shape: Shape, repeats: int) -> list[dict]:
     rows = [row("ranking and inverse", ours, "one np.argsort", argsort.seconds,
                 difference(ours.value, stable))]  # fmt: skip
 
-    truth = comparison.prepare_truth(gain, shape.m, shape.d, PERCENTS, 1, [n])
-    ks = list(truth.ks(comparison.WEIGHT, n).values())
+    truth = ground_truth.prepare_truth(gain, shape.m, shape.d, PERCENTS, 1, [n])
+    ks = list(truth.ks(names.WEIGHT, n).values())
 
     all_metrics(scores, order, truth, n)  # the truth's own sums are made once per fold
     ours = timed(lambda: all_metrics(scores, order, truth, n), repeats)
@@ -154,13 +155,13 @@ def bench_ranking(shape: Shape, repeats: int) -> list[dict]:
     neuron_scores = rng.random(shape.m).astype(np.float32)
 
     def lifted() -> dict[str, float]:
-        groups = metrics.group_neurons(neuron_scores, truth.by_neuron)
-        return comparison.compare(groups, truth, comparison.LIFTED, n)
+        groups = ties.group_neurons(neuron_scores, truth.by_neuron)
+        return comparison.compare(groups, truth, names.LIFTED, n)
 
     def expanded() -> dict[str, float]:
-        whole = ranking.lift(neuron_scores, shape.d)
-        groups = metrics.group_items(whole, ranking.rank_by(whole), truth.weights, ks)
-        return comparison.compare(groups, truth, comparison.LIFTED, n)
+        whole = ranking.spread(neuron_scores, shape.d)
+        groups = ties.group_items(whole, ranking.rank_by(whole), truth.weights, ks)
+        return comparison.compare(groups, truth, names.LIFTED, n)
 
     ours, theirs = timed(lifted, repeats), timed(expanded, 1)
     gap = difference(list(ours.value.values()), [theirs.value[key] for key in ours.value])
@@ -168,10 +169,10 @@ def bench_ranking(shape: Shape, repeats: int) -> list[dict]:
 
 
 def all_metrics(
-    scores: np.ndarray, order: np.ndarray, truth: comparison.FoldTruth, n: int
+    scores: np.ndarray, order: np.ndarray, truth: ground_truth.GroundTruth, n: int
 ) -> dict[str, float]:
     groups = comparison.weight_groups(scores, order, truth, [n])
-    return comparison.compare(groups, truth, comparison.WEIGHT, n)
+    return comparison.compare(groups, truth, names.WEIGHT, n)
 
 
 def bench_ig(tail: Tail, states: States, repeats: int) -> list[dict]:
@@ -403,7 +404,7 @@ def bench_scaling(repeats: int) -> pd.DataFrame:
         shape, rng = Shape(d=d, m=4 * d), np.random.default_rng(0)
         scores, gain = (rng.random(shape.n_weights, dtype=np.float32) for _ in range(2))
         n, order = ranking.default_budget(d), ranking.rank_by(scores)
-        truth = comparison.prepare_truth(gain, shape.m, d, PERCENTS, 1, [n])
+        truth = ground_truth.prepare_truth(gain, shape.m, d, PERCENTS, 1, [n])
         parts = {
             "ranking": partial(ranking.rank_by, scores),
             "all metrics": partial(all_metrics, scores, order, truth, n),

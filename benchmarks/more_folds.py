@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from utils import constants
-from utils.judge.scores.comparison import LIFTED, WEIGHT
+from utils.judge.names import LIFTED, WEIGHT
 from utils.summary import statistics
 from utils.summary.overview import SIGNIFICANT
 

@@ -8,8 +8,8 @@ import pytest
 from benchmarks import claims
 from benchmarks.claims import Claim
 from utils.errors import UserError
-from utils.run.paths import SummaryPaths
 from utils.run.storage import save_table
+from utils.run.summary_paths import SummaryPaths
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from utils import pieces
-from utils.methods import arachne, baselines, integrated_gradients, variance
+from utils.methods import arachne, integrated_gradients, magnitude, variance
 from utils.model import gradients, states
-from utils.truth import credit as repair
+from utils.truth.repair import credit as repair
 
 # Samples, classes, activation; d and m are no multiples of anything.
 SHAPES = [
@@ -57,7 +57,7 @@ def everything(toy) -> dict[str, np.ndarray]:
             "forward impact": arachne.forward_impact(toy.tail, toy.states, some),
             "ig": ig.score,
             "gap": ig.gap,
-            "wanda": baselines.wanda(toy.tail, toy.states, some),
+            "wanda": magnitude.wanda(toy.tail, toy.states, some),
             "V": variance.v_scores(toy.states.a, some, torch.device("cpu")),
             "credit": credit.credit,
             "loss": np.array([credit.loss_m1, credit.loss_transplanted]),

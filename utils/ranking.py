@@ -5,13 +5,20 @@ A per-weight array has N = 2 m d entries in the order
 """
 
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
-from utils.errors import UserError
-
 MATRICES = ("W_bef", "W_aft")
 ENOUGH_FOR_TORCH = 2**20
+
+
+class RankingKey(NamedTuple):
+    """Which ranking: of what setting, at what level ("neuron" or "weight"), by what method."""
+
+    setting: str
+    level: str
+    method: str
 
 
 def n_weights(m: int, d: int) -> int:
@@ -49,7 +56,7 @@ def neuron_sums(values: np.ndarray, m: int, d: int) -> np.ndarray:
     return bef.sum(axis=1, dtype=np.float64) + aft.sum(axis=0, dtype=np.float64)
 
 
-def lift(neuron_values: np.ndarray, d: int) -> np.ndarray:
+def spread(neuron_values: np.ndarray, d: int) -> np.ndarray:
     """Give each weight its neuron's value: (m,) to (2 m d,) in canonical order."""
     m = len(neuron_values)
     values = np.empty(n_weights(m, d), dtype=neuron_values.dtype)
@@ -149,11 +156,14 @@ def weight_budget(n: int, n_items: int) -> int:
 
 
 def check_budget(n: int, d: int, m: int) -> int:
+    """n, where that many before, after and intermediate neurons exist.
+
+    Raises
+    ------
+    ValueError : they do not.
+    """
     if not 1 <= n <= min(d, m):
-        raise UserError(
-            f"the neuron budget n={n} is not between 1 and {min(d, m)}; "
-            "change --n, or NEURON_BUDGET in utils/constants.py"
-        )
+        raise ValueError(f"the neuron budget n={n} is not between 1 and {min(d, m)}")
     return n
 
 

@@ -12,7 +12,8 @@ from utils import constants
 from utils.data import folds, repeats
 from utils.errors import UserError
 from utils.run import cli, constant_rules
-from utils.run.paths import FoldPaths, SummaryPaths, runs_of
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths, runs_of
 
 K, SEED, ITEMS = 3, 40, 11
 

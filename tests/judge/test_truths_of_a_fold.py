@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from utils import ranking
-from utils.judge.scores.comparison import LIFTED, NEURON, REFERENCES, WEIGHT
+from utils.judge.names import LIFTED, NEURON, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
 from utils.summary import fold_tables, overview
 
@@ -27,7 +27,7 @@ REFERENCES_OF = {
 def credit_of(seed: int) -> np.ndarray:
     """Signed, and clustered by neuron."""
     rng = np.random.default_rng([seed, 8])
-    by_neuron = ranking.lift(rng.gamma(0.5, size=given.M), given.D)
+    by_neuron = ranking.spread(rng.gamma(0.5, size=given.M), given.D)
     return (by_neuron * rng.normal(0.2, 1.0, given.N)).astype(np.float32)
 
 
@@ -52,7 +52,7 @@ def write(root, fold=0, **more):
 @pytest.fixture(scope="module")
 def patched():
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setenv("TQDM_DISABLE", "1")
         yield patch
 

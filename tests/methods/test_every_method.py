@@ -1,7 +1,9 @@
 """What holds for every method in the registry, whatever it computes."""
 
 import inspect
+import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ import torch
 
 from utils import pieces, ranking
 from utils.methods import METHODS, expected_gradients, interventions
-from utils.methods import evidence as shared_evidence
+from utils.run.code import Source, module_of
+from utils.run.hashing import HashCache
 
 SHAPE = (13, 4, 16, 3)
 NEG, POS = np.array([0, 3, 4, 8]), np.array([1, 2, 5, 6, 7, 9, 10, 11, 12])
@@ -182,11 +185,16 @@ def test_the_size_of_a_block_and_of_a_piece_does_not_matter(larger, key, monkeyp
     assert_same(key, score(larger, *key, FAILING, PASSING), expected)
 
 
+def modules_behind_methods():
+    source = Source(HashCache(Path()))
+    names = {n for m in METHODS.values() for n in source.closure(module_of(m.function))}
+    return [sys.modules[name] for name in sorted(names)]
+
+
 def cut_small(monkeypatch):
     """Blocks of 3 samples, pieces of 2 and tiles of 5 in every function behind a method."""
-    modules = {module for method in METHODS.values() for module in method.code}
     found = set()
-    for module in modules | {shared_evidence, pieces}:
+    for module in modules_behind_methods():
         for _, function in inspect.getmembers(module, inspect.isfunction):
             function = inspect.unwrap(function)
             parameters = inspect.signature(function).parameters

@@ -12,7 +12,9 @@ from pipeline import NAME, SUMMARY, run_stage
 
 from utils.errors import UserError
 from utils.methods import METHODS, own
+from utils.methods.chosen import stands_under
 from utils.methods.evidence import Evidence
+from utils.methods.own.load import run_file
 from utils.ranking import rank_by
 
 RESULTS = Path("exp-fl-5") / NAME
@@ -28,8 +30,8 @@ def toy(make_toy):
 def load(folder: Path, text: str, name: str = "mine.py"):
     path = folder / name
     path.write_text(HEAD + text)
-    own.load_methods.cache_clear()
-    return own.load_methods(path)
+    run_file.cache_clear()
+    return own.load_methods(path, METHODS)
 
 
 def define(level: str, name: str, body: str) -> str:
@@ -48,8 +50,8 @@ def test_functions_by_level_and_name_in_the_order_of_the_file(tmp_path):
     found = load(tmp_path, text + "c = a\n")  # a second name for one function is no second method
     assert list(found) == [("weight", "b"), ("neuron", "b"), ("neuron", "a.1+x-y")]
     assert [method.per_setting for method in found.values()] == [True, True, False]
-    assert list(own.standing_under(found, "tgt_top1")) == [("weight", "b"), ("neuron", "b")]
-    assert list(own.standing_under(found, "all")) == list(found)
+    for setting, names in (("tgt_top1", list(found)[:2]), ("all", list(found))):
+        assert [k for k, method in found.items() if stands_under(method, setting, {})] == names
 
 
 def test_scores_are_what_the_function_returns(tmp_path, toy):
@@ -95,7 +97,7 @@ def test_what_is_no_score_is_one_line(tmp_path, toy, level, body, said):
 
 
 def test_nothing_that_it_does_reaches_another_method(tmp_path, toy):
-    body = "e.tail.w_bef.zero_(); e.grad_loss[:] = 7; e.impact[:] = 7; return e.grad_loss"
+    body = "e.tail.w_bef.zero_(); e.grad_loss[:] = 7; e.mean_act[:] = 7; return e.grad_loss"
     (method,) = load(tmp_path, define("weight", "x", body)).values()
     evidence = toy.evidence(NEG, POS)
     evidence.grad_loss  # noqa: B018  computed before, and shared
@@ -103,7 +105,7 @@ def test_nothing_that_it_does_reaches_another_method(tmp_path, toy):
     fresh = toy.evidence(NEG, POS)
     assert toy.tail.w_bef.abs().max() > 0
     assert np.array_equal(evidence.grad_loss, fresh.grad_loss)
-    assert np.array_equal(evidence.impact, fresh.impact)
+    assert np.array_equal(evidence.mean_act, fresh.mean_act)
 
 
 def test_evidence_holds_nothing_of_m2(toy):
@@ -113,8 +115,7 @@ def test_evidence_holds_nothing_of_m2(toy):
     )
     assert names <= {
         "tail", "states", "neg", "pos", "seed", "ig_points", "fold_memo", "setting_memo", "saved_s",
-        "everyone", "grad_loss", "impact", "fisher", "range_of_a", "mean_of", "mean_act", "active",
-        "v", "vdiff",
+        "once", "once_per_fold", "once_of", "everyone", "grad_loss", "mean_of", "mean_act",
     }  # fmt: skip
 
 
@@ -147,7 +148,7 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path, text, said):
 
 def test_no_file_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"--methods .*none\.py cannot be read: No such file"):
-        own.load_methods(tmp_path / "none.py")
+        own.load_methods(tmp_path / "none.py", METHODS)
 
 
 # -- the steps -----------------------------------------------------------------------------------
@@ -250,6 +251,23 @@ def test_step_7_leaves_out_what_is_out_of_date(server, root):
     assert not len(rows_of(root, "good")) and len(rows_of(root, "bl"))
 
 
+def test_step_7_notices_that_what_the_file_imports_was_edited(server, root):
+    mine, helper = root / "mine.py", root / "helper.py"
+    mine.write_text(f"from helper import f\n{HEAD}{define('neuron', 'good', 'return f(e)')}")
+    helper.write_text("def f(e): return e.mean_act\n")
+    assert run_stage(server, 5, root, "--methods", str(mine)).status == 0
+    helper.write_text("def f(e): return -e.mean_act\n")
+    done = run_stage(server, 7, root)
+    assert done.status == 2
+    assert all(f"{mine}, or what it imports, has changed" in x for x in done.stderr.splitlines())
+    assert not len(rows_of(root, "good")) and len(rows_of(root, "bl"))
+    before = np.load(root / RESULTS / "all" / "neuron_good_score.npy")
+    assert run_stage(server, 5, root, "--methods", str(mine)).status == 0
+    assert np.array_equal(np.load(root / RESULTS / "all" / "neuron_good_score.npy"), -before)
+    assert run_stage(server, 7, root).status == 0
+    assert len(rows_of(root, "good"))
+
+
 def test_a_method_that_stands_under_all_alone_now_leaves_nothing_elsewhere(server, root):
     mine, results = root / "mine.py", root / RESULTS
     text = HEAD + define("neuron", "good", "return e.mean_act")
@@ -288,5 +306,4 @@ def test_killed_and_run_again_ends_the_same(server, root, tmp_path):
 
 def test_no_name_of_ours_is_free():
     for level, name in METHODS:
-        with pytest.raises(UserError, match="of a ranking of ours"):
-            own.fl_method(level, name)
+        assert "of a ranking of ours" in own.why_no_name(level, name, METHODS)

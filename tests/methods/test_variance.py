@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from utils import ranking
 from utils.methods import METHODS, variance
+from utils.methods.evidence import mean_activation
 from utils.methods.variance import order_by_level, v_scores, weight_levels, weight_vdiff
 
 CPU = torch.device("cpu")
@@ -102,7 +103,7 @@ def test_vdiff_and_mean_activation_count_half_each(make_toy):
 @pytest.mark.parametrize("block", [1, 3, 4, 5, 1024])
 def test_mean_activation_is_the_column_mean_at_every_block_size(block):
     rows, samples = mixed_rows(9, 5), np.array([0, 2, 3, 8])
-    found = variance.mean_activation(rows, samples, block)
+    found = mean_activation(rows, samples, block)
     np.testing.assert_allclose(found, rows[samples].mean(axis=0, dtype=np.float64), rtol=1e-6)
 
 

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState, ViTConfig, ViTForImageClassification
 
 from utils.constants import PROFILES
-from utils.data import folds, images, originals
+from utils.data import folds, images, originals, repeats
 from utils.errors import UserError
 from utils.model import base_model, finetuning, progress, training
 from utils.run.ledger import Ledger
@@ -554,7 +554,7 @@ def test_raising_repeats_makes_no_fold_stale(tmp_path):
     for fold in (4, 5):
         paths = FoldPaths(tmp_path, "digits", fold)
         ledger = Ledger(paths, 0, CONSTANTS | {"REPEATS": 2}, {})
-        parameters = training.split_record(777, fold, 5)
+        parameters = repeats.split_record(777, fold, 5)
         with ledger.task("folds", constants=["N_FOLDS", "SPLIT_SEED"], parameters=parameters):
             pass
         kept[fold] = ledger.content["tasks"]["0/folds"]["recipe"]["constants"]

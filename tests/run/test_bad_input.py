@@ -336,7 +336,7 @@ CASES: dict[str, Case] = {
     "fold too high": options("--fold", "5", said=("fold 5 does not exist",)),
     "fold twice": options("--fold", "0", "0", said=("fold 0 is given twice",)),
     "fold is a word": options("--fold", "one", said=("invalid int value",)),
-    "n is 0": options("--n", "0", said=("n=0 is not between 1 and 8",)),
+    "n is 0": options("--n", "0", said=("n=0 is not between 1 and 8; change --n",)),
     "n is negative": options("--n", "-3", said=("n=-3 is not between",), step=4),
     "n above d": options("--n", "9", said=("n=9 is not between 1 and 8",), step=6),
     "n above d in step 7": options("--n", "9", said=("n=9 is not between 1 and 8",), step=7),
@@ -500,7 +500,7 @@ CASES: dict[str, Case] = {
     "no weights": Case(1, gone(M2 / "model.safetensors"), ("neither model.safetensors",)),
     "half a safetensors": Case(1, shorter(M2 / "model.safetensors"), ("cannot be read",)),
     "half a safetensors for 5": Case(
-        5, shorter(M1 / "model.safetensors"), ("checkpoint M1 has changed",)
+        5, shorter(M1 / "model.safetensors"), ("checkpoint-10 cannot be read", "copy")
     ),
     "safetensors empty": Case(2, content(M1 / "model.safetensors", b""), ("cannot be read",)),
     "index without shards": Case(
@@ -721,7 +721,7 @@ CASES: dict[str, Case] = {
     "more classes than the model": Case(
         2,
         repair_rows(with_labels([0] * SAMPLES, [str(i) for i in range(9)])),
-        ("9 classes", "4"),
+        ("have 4 and 9 classes of other names", "same classes in the same order"),
     ),
     "pictures of fractions": Case(
         2, repair_rows(with_images(as_floats)), ("image 0", "repair", "from 0", "8 or with 16 bits")

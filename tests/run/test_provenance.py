@@ -17,8 +17,8 @@ import pytest
 from pipeline import NAME, STAGES, SUMMARY, run_stage
 
 from utils.errors import UserError
-from utils.run import hashing, ledger
-from utils.run.code import read_code
+from utils.run import hashing, machine
+from utils.run.code import is_plumbing
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
@@ -308,19 +308,68 @@ def test_the_hash_of_an_ffn_does_not_depend_on_its_history(server, root):
     assert rerun(server, root) == NOTHING
 
 
-def test_every_part_of_a_method_is_on_record(root):
-    tasks = json.loads((root / RESULTS / "provenance.json").read_text())["tasks"]
-    code = tasks["5/all/weight/bl"]["recipe"]["code"]
-    assert {
-        "utils.methods.arachne:score_bl", "utils.methods.evidence", "utils.methods.arachne",
-        "utils.methods.fold:localise", "utils.model.tail",
-    } <= set(code)  # fmt: skip
-    assert "utils.model.checkpoints" in tasks["1/ground_truth"]["recipe"]["code"]
-    assert {"utils.model.forward", "utils.data.folds"} <= set(
-        tasks["3/forward_pass"]["recipe"]["code"]
+def test_the_code_behind_every_task_is_on_record(root):
+    content = json.loads((root / RESULTS / "provenance.json").read_text())
+
+    def modules(key: str) -> set[str]:
+        digests = content["tasks"][key]["recipe"]["code"].values()
+        return set().union(*(content["code"][digest] for digest in digests))
+
+    everything = set().union(*map(modules, content["tasks"]))
+    assert {"utils.methods.arachne", "utils.methods.evidence", "utils.model.tail"} <= modules(
+        "5/all/weight/bl"
     )
-    assert "utils.judge.scores.rows:evaluate_source" in tasks["7/scores"]["recipe"]["code"]
-    assert "gone" not in {x for task in tasks.values() for x in task["recipe"]["code"].values()}
+    assert "utils.model.checkpoints" in modules("1/ground_truth")
+    assert {"utils.model.forward", "utils.data.images"} <= modules("3/forward_pass")
+    assert {"utils.judge.scores.metrics", "utils.ranking"} <= modules("7/scores")
+    assert not [name for name in everything if is_plumbing(name)]
+    # What no task is made by any more leaves the table.
+    assert content["code"].keys() == {
+        digest for task in content["tasks"].values() for digest in task["recipe"]["code"].values()
+    }
+
+
+def in_the_old_form(root: Path) -> None:
+    """The record as it was before code was found from imports: names listed by hand, no table."""
+    path = root / RESULTS / "provenance.json"
+    content = json.loads(path.read_text())
+    del content["code"]
+    for task in content["tasks"].values():
+        task["recipe"]["code"] = {"utils.judge.scoring:cut_size": "0" * 64, "utils.ranking": "1"}
+    path.write_text(json.dumps(content))
+
+
+def test_results_from_before_say_that_their_code_has_changed(server, stages, root):
+    in_the_old_form(root)
+    for step in (4, 5, 6, 7):
+        refused(
+            run_stage(server, step, root),
+            "its code has changed", "run exp-fl-5-2.py --ds digits --fold 0 --root",
+        )  # fmt: skip
+    redone = rerun(server, root)
+    assert all(redone.values())
+    assert pipeline.results(root) == stages[7].after
+    assert rerun(server, root) == NOTHING
+
+
+def test_what_makes_a_result_is_on_record(root):
+    content = json.loads((root / RESULTS / "provenance.json").read_text())
+
+    def modules(task):
+        code = content["tasks"][task]["recipe"]["code"]
+        return set().union(*(content["code"][digest] for digest in code.values()))
+
+    assert {"utils.truth.change.tables", "utils.model.checkpoints"} <= modules("1/ground_truth")
+    assert {
+        "utils.judge.scores.rows", "utils.judge.truth_files", "utils.judge.rankings.source",
+        "utils.truth.positives", "utils.judge.references.scores", "utils.model.gradients",
+    } <= modules("7/scores")  # fmt: skip
+    assert "utils.judge.verdict.relabelling" in modules("7/relabelled")
+    assert "utils.judge.verdict.relabelling" not in modules("7/scores")
+    every = {task for task in content["tasks"] if task.startswith(("1/", "7/"))}
+    # adding a method makes no truth and no comparison stale
+    assert not {name for task in every for name in modules(task) if name.endswith("arachne")}
+    assert not {name for task in every for name in modules(task) if name.startswith("utils.run")}
 
 
 def test_a_users_score_from_before_a_new_m1_is_pointed_at(server, root):
@@ -413,13 +462,13 @@ def test_git_says_whether_the_tree_was_dirty(tmp_path, monkeypatch):
     (tmp_path / "a.py").write_text("1")
     git("add", ".")
     git("commit", "-qm", "x")
-    monkeypatch.setattr(ledger, "REPOSITORY", tmp_path)
-    clean = ledger._git()
+    monkeypatch.setattr(machine, "REPOSITORY", tmp_path)
+    clean = machine._git()
     assert clean == {"git_commit": git("rev-parse", "HEAD"), "git_dirty": False}
     (tmp_path / "a.py").write_text("2")
-    assert ledger._git()["git_dirty"] is True
-    monkeypatch.setattr(ledger, "REPOSITORY", tmp_path / "absent")
-    assert ledger._git() == {"git_commit": None, "git_dirty": None}
+    assert machine._git()["git_dirty"] is True
+    monkeypatch.setattr(machine, "REPOSITORY", tmp_path / "absent")
+    assert machine._git() == {"git_commit": None, "git_dirty": None}
 
 
 # -- hashes ------------------------------------------------------------------------------------
@@ -470,18 +519,6 @@ def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(tmp_path):
     hashes = HashCache(tmp_path / ".hashes.json")
     hashes.get(path, compute=disturbed)
     assert hashes.get(path) == hashlib.sha256(b"two").hexdigest()
-
-
-def test_comments_and_docstrings_are_no_change_of_code(tmp_path):
-    def digest(text: str) -> str:
-        (tmp_path / "a.py").write_text(text, encoding="utf-8")
-        return read_code(tmp_path / "a.py", "a")[0]
-
-    code = '"""Doc."""\ndef f(x):\n    """What."""\n    return x + 1\n'
-    same = '# note\n"""Other."""\n\n\ndef f(x):  # why\n    """Else."""\n    return (x + 1)\n'
-    assert digest(code) == digest(same)
-    assert digest(code) != digest(code.replace("+ 1", "+ 2"))
-    assert digest(code) != digest(code.replace("return x", "x += 1\n    return x"))
 
 
 def open_ledger(tmp_path: Path, **constants) -> Ledger:

@@ -11,7 +11,8 @@ import pipeline
 import pytest
 
 from utils.run import stamps
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 
 STEPS = range(10)
 
@@ -105,7 +106,7 @@ def test_constants_and_code_decide_whether_steps_are_called(tmp_path, monkeypatc
     shutil.copy(pipeline.ROOT / "exp-fl-5-4.py", tmp_path)
     monkeypatch.setattr(stamps, "REPOSITORY", tmp_path)
     seen = {stamps.code_and_constants()}
-    for name in ("utils/constants.py", "utils/judge/metrics.py", "exp-fl-5-4.py"):
+    for name in ("utils/constants.py", "utils/judge/scores/metrics.py", "exp-fl-5-4.py"):
         path = tmp_path / name
         path.write_text(path.read_text() + "X = 1\n")
         seen.add(stamps.code_and_constants())

@@ -13,7 +13,8 @@ import pipeline
 import pytest
 
 from utils.errors import UserError
-from utils.judge import given_seconds
+from utils.judge.names import GIVEN
+from utils.judge.rankings.users import read_seconds
 
 D, M = pipeline.SIZES["hidden_size"], pipeline.SIZES["intermediate_size"]
 N = 2 * D * M
@@ -173,14 +174,14 @@ def test_methods_of_the_user(server, root):
 )
 def test_seconds_are_one_number(tmp_path, text, expected):
     (tmp_path / "t.txt").write_text(text, encoding="utf-8")
-    assert given_seconds.read_seconds(tmp_path / "t.txt") == expected
+    assert read_seconds(tmp_path / "t.txt") == expected
 
 
 @pytest.mark.parametrize("text", ["", "3 s", "nan", "inf", "-1", "1,5", "1\n2"])
 def test_other_seconds_are_refused(tmp_path, text):
     (tmp_path / "t.txt").write_text(text)
     with pytest.raises(UserError, match=r"t\.txt .*seconds.*(one number|take the file away)"):
-        given_seconds.read_seconds(tmp_path / "t.txt")
+        read_seconds(tmp_path / "t.txt")
 
 
 def test_given_seconds_are_summed_over_settings_and_shown(server, root):
@@ -190,7 +191,7 @@ def test_given_seconds_are_summed_over_settings_and_shown(server, root):
     done = server.run(7, root, constants=pipeline.QUICK)
     assert done.status == 0, done.stderr
     times = pd.read_csv(root / RESULTS / "exp-fl-5-7_time.csv")
-    rows = times[times["device"] == given_seconds.GIVEN]
+    rows = times[times["device"] == GIVEN]
     assert dict(zip(rows["setting"], rows["elapsed_s"], strict=True)) == {"all": 2.5, SOME.name: 4}
     assert set(rows["method"]) == {"neuron/mine"}
     (line,) = [x for x in done.stdout.splitlines() if " mine " in f" {x} " and "6.5" in x]
@@ -201,4 +202,4 @@ def test_given_seconds_are_summed_over_settings_and_shown(server, root):
         (root / folder / "neuron_mine_time.txt").unlink()
     assert server.run(7, root, constants=pipeline.QUICK).status == 0
     times = pd.read_csv(root / RESULTS / "exp-fl-5-7_time.csv")
-    assert given_seconds.GIVEN not in set(times["device"])
+    assert GIVEN not in set(times["device"])

@@ -7,6 +7,7 @@ import folds_of_step7 as given
 import pipeline
 import pytest
 
+from utils.data import repeats
 from utils.errors import UserError
 from utils.model import training
 from utils.model.trainer_state import Recipe
@@ -20,7 +21,7 @@ def folds(tmp_path_factory):
     """Two folds on which step 7 has run, without trainings."""
     root = tmp_path_factory.mktemp("folds")
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         return given.make_folds(root, [0, 1])
 
 
@@ -99,7 +100,7 @@ def records_of(root, folds):
         paths = FoldPaths(root, "digits", fold)
         paths.training.mkdir(parents=True)
         constants = {"SEED": 777, "SPLIT_SEED": 777, "N_FOLDS": 5}
-        training.save_record(paths, constants | training.split_record(777, made_as, 5))
+        training.save_record(paths, constants | repeats.split_record(777, made_as, 5))
         yield FoldRecord(paths.name, fold, fold_records.training_constants(paths), "")
 
 

@@ -8,7 +8,7 @@ import folds_of_step7 as given
 import numpy as np
 import pytest
 
-from utils.run import pictures
+from utils import drawing
 from utils.summary import latex, notes, statistics, views
 from utils.summary.figures import shared
 
@@ -18,7 +18,7 @@ NASTY = r"[50%_of] #x & $y$ {z} ~^ \n <a|b> \"q\" *-- ?` 'café' Ångström ð«
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setenv("TQDM_DISABLE", "1")
         jobs = given.make_folds(tmp_path_factory.mktemp("folds"), range(3))
     view = views.make_view([job.paths for job in jobs], "change", jobs[0].constants)
@@ -118,7 +118,7 @@ def test_figures_with_their_captions_are_ready_to_be_pasted():
 def test_figures_compile_where_the_pictures_lie(tmp_path):
     figure = shared.new_figure("2col", 1)
     (tmp_path / "change").mkdir()
-    (tmp_path / "change" / "a_b_2col.pdf").write_bytes(pictures.render(figure, "pdf"))
+    (tmp_path / "change" / "a_b_2col.pdf").write_bytes(drawing.render(figure, "pdf"))
     compile_alone(latex.figures({"change/a_b": "By 'x', 5%."}), tmp_path)
 
 

@@ -7,7 +7,8 @@ from matplotlib.colors import to_hex
 
 from utils.judge.planted.fault import COLUMNS
 from utils.judge.transplant import walk as transplant
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.summary import effect_files, recovery
 from utils.summary.figures import styles
 

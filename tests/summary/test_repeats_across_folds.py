@@ -185,7 +185,7 @@ def test_only_the_corrected_interval_survives_repeats():
 def jobs(tmp_path_factory):
     """Two repeats of two folds, on which step 7 has run."""
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setattr(catalogue, "every_figure", lambda *given: iter(()))
         patch.setattr(constants, "FOLDS", (0, 1, 2, 3))
         patch.setattr(constants, "N_FOLDS", 2)

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from test_recovery import planted_of, transplants_of
 
-from utils.run import pictures
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils import drawing
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.summary import effects, report, short, summarise
 from utils.summary.figures import catalogue
 from utils.summary.inline_svg import Shared, inline
@@ -38,7 +39,7 @@ def current_files(jobs):
 @pytest.fixture(scope="module")
 def patched():
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setattr(effects, "current_files", current_files)
         patch.setattr(catalogue, "every_figure", two_figures)
         patch.setenv("TQDM_DISABLE", "1")
@@ -69,7 +70,7 @@ def root(made, tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures take long to draw, and not every test looks at them."""
-    monkeypatch.setattr(pictures, "render", lambda _, suffix: b"<svg>a figure</svg>")
+    monkeypatch.setattr(drawing, "render", lambda _, suffix: b"<svg>a figure</svg>")
 
 
 def jobs_of(root, **given_arguments):

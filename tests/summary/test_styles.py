@@ -7,15 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from utils.judge.scores.comparison import (
-    CEILING,
-    CONTROL,
-    LIFTED,
-    NEURON,
-    OPTIMIZER_STEP,
-    ORACLE,
-    WEIGHT,
-)
+from utils.judge.names import CEILING, CONTROL, LIFTED, NEURON, OPTIMIZER_STEP, ORACLE, WEIGHT
 from utils.methods import METHODS
 from utils.summary.figures import shared, styles
 

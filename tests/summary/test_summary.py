@@ -12,16 +12,19 @@ from scipy import stats
 
 from utils import constants, ranking
 from utils.errors import UserError
+from utils.judge import names
 from utils.judge.details import curves as details
-from utils.judge.scores import comparison, metrics
-from utils.judge.scores.comparison import LIFTED, WEIGHT
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.judge.names import LIFTED, WEIGHT
+from utils.judge.rankings.users import user_method
+from utils.judge.scores import comparison, ground_truth, metrics, ties
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.summary import across_folds, fold_records, fold_tables, notes, summarise
 from utils.summary.across_folds import Pair
 from utils.summary.figures import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
-CHANCE = comparison.RANDOM_EXPECTED
+CHANCE = names.RANDOM_EXPECTED
 
 
 def two_figures(*given, every=catalogue.every_figure):
@@ -33,7 +36,7 @@ def two_figures(*given, every=catalogue.every_figure):
 @pytest.fixture(scope="module")
 def patched():
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setattr(catalogue, "every_figure", two_figures)
         patch.setenv("TQDM_DISABLE", "1")
         yield patch
@@ -276,16 +279,16 @@ def test_several_budgets_are_compared_at_equal_k(tmp_path):
 
 
 def test_curves_are_the_expected_mass(tables, jobs):
-    truth = comparison.prepare_truth(
+    truth = ground_truth.prepare_truth(
         np.load(jobs[1].paths.abs_diff), given.M, given.D, (1, 5, 10), 5, [1]
     )
     scores = np.load(jobs[1].paths.setting("all") / "neuron_=H_1%_score.npy")
     ks = details.curve_ks(given.N)
     found = details.method_curve(scores, None, "neuron", truth, ks)
-    groups = metrics.group_neurons(scores, truth.by_neuron)
+    groups = ties.group_neurons(scores, truth.by_neuron)
     mass = [metrics.expected_total(groups.start, groups.gain, int(k)) for k in ks]
     assert found["mass"] == pytest.approx(np.array(mass) / truth.weights.total_gain)
-    lifted = ranking.lift(scores, given.D)
+    lifted = ranking.spread(scores, given.D)
     draws = []
     rng = np.random.default_rng(0)
     for _ in range(400):  # random orders within ties
@@ -330,7 +333,7 @@ def test_locations_are_shares_by_neuron_and_matrix(tables, jobs):
     per_neuron = bef.sum(axis=1) + aft.sum(axis=0)
     order = np.argsort(-per_neuron, kind="stable")
     found = tables.locations
-    found = found[(found["fold"] == 2) & (found["method"] == details.TRUTH)]
+    found = found[(found["fold"] == 2) & (found["method"] == names.TRUTH)]
     for matrix, counts in [("W_bef", bef.sum(axis=1)), ("W_aft", aft.sum(axis=0))]:
         share = found.loc[found["matrix"] == matrix, "share"].to_numpy()
         # M = 40: one neuron a bin, and neurons with equally many positives share theirs.
@@ -522,7 +525,7 @@ def test_the_example_in_the_readme_works_as_written(patched, tmp_path, monkeypat
     written = list((FoldPaths(tmp_path, "digits", 1).results).glob("*/*_score.npy"))
     mine = [path.name for path in written if "_my_" in path.name]
     assert len(mine) == len(given.SETTINGS)
-    level, name = comparison.user_method(Path(mine[0]))
+    level, name = user_method(Path(mine[0]))
     jobs = [given.evaluate(tmp_path, fold) for fold in (0, 1)]
     tables = fold_tables.load([job.paths for job in jobs])
     found = tables.scores[tables.scores["method"] == name]

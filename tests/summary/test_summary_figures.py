@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from utils.judge.details import curves as details
-from utils.judge.scores import comparison
-from utils.judge.scores.comparison import LIFTED, WEIGHT
-from utils.run import pictures
-from utils.run.paths import SummaryPaths
+from utils import drawing
+from utils.judge import names
+from utils.judge.names import LIFTED, WEIGHT
+from utils.run.summary_paths import SummaryPaths
 from utils.summary import across_folds, fold_tables, statistics
 from utils.summary.figures import (
     catalogue,
@@ -29,7 +28,7 @@ from utils.summary.figures import (
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setenv("TQDM_DISABLE", "1")
         jobs = given.make_folds(tmp_path_factory.mktemp("folds"), range(3))
     tables = fold_tables.load([job.paths for job in jobs])
@@ -72,7 +71,7 @@ def test_long_names_are_cut_in_their_middle():
         short = shared.label(WEIGHT, name, width)
         assert len(short) <= longest and short.startswith("a_score") and short.endswith("g_name")
     assert shared.label(LIFTED, "ig", "1col") == "ig *"
-    assert shared.label(LIFTED, comparison.ORACLE, "1col") == comparison.ORACLE
+    assert shared.label(LIFTED, names.ORACLE, "1col") == names.ORACLE
 
 
 @pytest.mark.parametrize("width", shared.WIDTHS)
@@ -104,7 +103,7 @@ def test_a_metric_has_one_axis_and_the_references_stand_at_every_level(made, ran
     tables, _ = made
     means = shared.fold_means(tables.scores)
     _, panels = drawn_at_k(means, ranked, look, width)
-    oracle = look.of(LIFTED, comparison.ORACLE)
+    oracle = look.of(LIFTED, names.ORACLE)
     for row in panels:
         assert len(row) == 2 and len({axes.get_ylim() for axes in row}) == 1
         curves = [[one for one in axes.lines if one.get_color() == oracle.color] for axes in row]
@@ -126,7 +125,7 @@ def test_cumulative_gain_is_over_chance_with_the_ideal_inside(made, ranked, look
     figure = cumulative_gain.cumulative_gain(tables.curves, ranked, look, 5, width)
     axes, other = panel(figure, WEIGHT), panel(figure, LIFTED)
     assert axes.get_ylim() == other.get_ylim() and axes.get_yscale() == "log"
-    curve = tables.curves[tables.curves["method"] == details.IDEAL]
+    curve = tables.curves[tables.curves["method"] == names.IDEAL]
     first = curve[curve["k"] == curve["k"].min()]
     top = (first["mass"] / (first["percent"] / 100)).mean()
     for one in (axes, other):
@@ -173,9 +172,9 @@ def test_locations_are_densities_of_folds_averaged(made, ranked, width):
     figure = locations.locations(tables.locations, ranked, 5, width)
     axes = figure.axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels[0] == details.TRUTH and "A" in labels
+    assert labels[0] == names.TRUTH and "A" in labels
     found = tables.locations
-    found = found[(found["method"] == details.TRUTH) & (found["matrix"] == "W_bef")]
+    found = found[(found["method"] == names.TRUTH) & (found["matrix"] == "W_bef")]
     share = found.groupby("bin")["share"].mean().to_numpy()
     density = share * 2 * given.M  # even: 1 / (2 M) for one neuron of one matrix
     shades = axes.images[0].get_array()[0]
@@ -224,12 +223,12 @@ def test_critical_difference_diagram(made, ranked, look, width):
     tables, _ = made
     table = critical_difference.rank_table(tables.scores, ranked, "lift@5%")
     methods = [method for _, method in table.columns]
-    assert comparison.RANDOM_EXPECTED in methods and "neuron oracle" not in methods
+    assert names.RANDOM_EXPECTED in methods and "neuron oracle" not in methods
     assert "P" not in methods  # not in every fold
     figure = critical_difference.critical_difference(table, look, width)
     axes, bars = figure.axes
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names[0] == "A (1.0)" and len(names) == len(methods)
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[0] == "A (1.0)" and len(labels) == len(methods)
     ticks = axes.get_xticks()
     low, high = axes.get_xlim()
     assert (ticks == np.round(ticks)).all() and low <= ticks.min() and ticks.max() <= high
@@ -283,7 +282,7 @@ def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
         caption = catalogue.CAPTIONS[name].format(**words)
         assert {"{", "}"}.isdisjoint(caption)
         if name == "locations":
-            content = pictures.render(figure, "pdf")
+            content = drawing.render(figure, "pdf")
             assert b"/FontFile2" in content and b"/Type3" not in content
     assert len(names) == 12 == len(set(names))
 
@@ -306,7 +305,7 @@ def test_a_figure_is_saved_in_the_formats_that_are_asked_for(tmp_path):
     saved.clear()
     catalogue.save(Task(), paths, drawn(), ("svg",))
     (content,) = saved.values()
-    assert content.startswith(b"<?xml") and content == pictures.render(drawn().figure, "svg")
+    assert content.startswith(b"<?xml") and content == drawing.render(drawn().figure, "svg")
 
 
 def test_nothing_is_printed_outside_the_page(made):

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.transforms import Bbox
 
-from utils.judge.scores.comparison import LIFTED, WEIGHT
+from utils.judge.names import LIFTED, WEIGHT
 from utils.summary.figures import catalogue, shared, specificity, styles, truths
 
 LONG = "W" * 12 + "_the_longest_name_of_all" * 2

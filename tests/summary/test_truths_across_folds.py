@@ -10,7 +10,7 @@ import pytest
 
 from utils import ranking
 from utils.errors import UserError
-from utils.judge.scores.comparison import LIFTED, REFERENCES, WEIGHT
+from utils.judge.names import LIFTED, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
 from utils.summary import fold_records, overview, summarise
 from utils.summary.figures import catalogue
@@ -28,7 +28,7 @@ CONSTANTS = {
 def credit_of(fold: int, setting: str) -> np.ndarray:
     """Clustered by neuron; what two settings share is the neurons, not the weights."""
     by_fold = np.random.default_rng([fold, 3])
-    neurons = ranking.lift(by_fold.gamma(0.5, size=given.M), given.D)
+    neurons = ranking.spread(by_fold.gamma(0.5, size=given.M), given.D)
     rng = np.random.default_rng([fold, given.SETTINGS.index(setting), 4])
     return (neurons * rng.gamma(0.5, size=given.N) * rng.choice([-1, 1], given.N)).astype("f4")
 
@@ -57,7 +57,7 @@ def no_figures(*_):
 @pytest.fixture(scope="module")
 def patched():
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         patch.setattr(catalogue, "every_figure", no_figures)
         patch.setenv("TQDM_DISABLE", "1")
         yield patch

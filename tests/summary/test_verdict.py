@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from utils.judge.details.permutation import draw_relabellings
-from utils.judge.scores.comparison import NEURON, WEIGHT
+from utils.judge.names import NEURON, WEIGHT
 from utils.judge.verdict.relabelling import (
     Relabelled,
     membership,

@@ -4,6 +4,7 @@ A fold may have replays, and a test split of which each setting's credits are gi
 """
 
 import argparse
+import importlib
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,16 +15,15 @@ import pytest
 
 from utils import ranking
 from utils.data.setting_names import COLUMNS
-from utils.judge import references, sources
-from utils.judge.scores import fold as tables
+from utils.judge.references import fold as references
 from utils.model.caches import CACHES
 from utils.model.inputs import M1, M2_FFN, Inputs
 from utils.model.pair import Pair
 from utils.run import cli, constant_rules
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
-from utils.truth import credit_of_fold as credits
-from utils.truth.credit import RepairCredit
+from utils.truth.repair import fold as repair
+from utils.truth.repair.credit import RepairCredit
 
 D, M = 8, 40
 N = 2 * D * M
@@ -68,7 +68,7 @@ def write_fold(
     job = job_of(root, fold)
     rng = np.random.default_rng(fold)
     if change is None:
-        neurons = ranking.lift(rng.gamma(0.5, size=M), D)
+        neurons = ranking.spread(rng.gamma(0.5, size=M), D)
         change = (neurons * rng.gamma(1.0, size=N) + 0.01 * rng.random(N)).astype(np.float32)
     ledger = Ledger(job.paths, 1, job.constants, {})
     with ledger.task("ground_truth", step=1) as task:
@@ -116,7 +116,7 @@ def give_credits(
 
 
 class GivenCredits:
-    """In the place of utils.truth.credit_of_fold.Source: credits as they were given.
+    """In the place of utils.truth.repair.fold.PathToM2: credits as they were given.
 
     M1's loss is 2; the transplanted loss makes the gap 0.25.
     """
@@ -167,15 +167,15 @@ def evaluate(root: Path, fold: int, args=None, **constants) -> cli.Job:
     pair = Pair(job.paths.training / "checkpoint-1", job.paths.training / "checkpoint-2")
     numbers = [r for r in range(1, 9) if job.paths.replay_change(r).is_file()]
     replays = {r: job.paths.replay(r) for r in numbers}
-    tables.evaluate_fold(job, Inputs(pair, D, M, ledger, replays))
+    inputs = Inputs(pair, D, M, ledger, replays)
+    importlib.import_module("exp-fl-5-7").evaluate(job, inputs, methods={})
     ledger.close()
     return job
 
 
-def without_own_methods(patch: pytest.MonkeyPatch) -> None:
-    """The folds here hold no scores of ours, and no model to make credits and gradients from."""
-    patch.setattr(sources, "METHODS", {})
-    patch.setattr(credits, "Source", GivenCredits)
+def without_models(patch: pytest.MonkeyPatch) -> None:
+    """The folds here have no model to make credits and gradients from."""
+    patch.setattr(repair, "PathToM2", GivenCredits)
     patch.setattr(references, "_control", lambda job, *_: np.load(job.paths.abs_diff)[::-1].copy())
 
 

@@ -16,13 +16,16 @@ import dataclasses
 import errno
 import gc
 import importlib
+import inspect
 import io
 import json
 import os
 import runpy
 import signal
 import sys
+import threading
 import traceback
+import types
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,10 +39,12 @@ PRELOADED = (
     "transformers.models.vit.modeling_vit",
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_pdf",
-    "utils.run.pictures",
+    "utils.drawing",
     "utils.model.forward",
     "utils.methods.fold",
     "utils.judge.scores.fold",
+    "utils.judge.details.fold",
+    "utils.judge.verdict.fold",
     "utils.judge.transplant.fold",
     "utils.judge.layers.fold",
     "utils.judge.planted.fold",
@@ -142,7 +147,7 @@ EFFECTS = (
 def leave_out_drawing(with_summary: bool) -> None:
     """Drawing takes most of a summary's time and writes nothing: its bytes get a stand-in."""
 
-    from utils.run import pictures
+    from utils import drawing
     from utils.summary import summarise
     from utils.summary.figures import catalogue, recovery
 
@@ -151,18 +156,44 @@ def leave_out_drawing(with_summary: bool) -> None:
             if not callable(getattr(module, name)):
                 raise TypeError(f"{module.__name__}.{name} draws no figure")
             setattr(module, name, lambda *_, **__: None)
-    pictures.missing_glyphs = lambda figure: set()
-    pictures.render = lambda figure, suffix: f"<svg>a figure as {suffix}</svg>".encode() * 100
+    drawing.missing_glyphs = lambda figure: set()
+    drawing.render = lambda figure, suffix: f"<svg>a figure as {suffix}</svg>".encode() * 100
     if not with_summary:
         summarise.summarise = summarise.finding = lambda *_: ""
 
 
-def child(request: dict, outputs: tuple[int, int], trace: int) -> None:
+def run_from(tree: str) -> None:
+    """Import utils/ anew, from another tree; all else stays as it was imported."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "utils"]:
+        del sys.modules[name]
+    sys.path[sys.path.index(str(ROOT))] = tree
+    importlib.invalidate_caches()
+
+
+def note_functions(sink: int) -> None:
+    """Write file, qualified name and first line of every function that runs, in any thread."""
+    seen = set()
+
+    def note(frame: types.FrameType, event: str, _: object) -> None:
+        if event != "call" or (code := frame.f_code) in seen:
+            return
+        seen.add(code)
+        if code.co_flags & inspect.CO_NEWLOCALS and not code.co_name.startswith("<"):
+            line = json.dumps([code.co_filename, code.co_qualname, code.co_firstlineno])
+            os.write(sink, f"{line}\n".encode())
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+
+
+def child(request: dict, outputs: tuple[int, int], trace: int, functions: int) -> None:
     """Never returns."""
     status = 1
     try:
         for stream, handle in zip((1, 2), outputs, strict=True):
             os.dup2(handle, stream)
+        if "tree" in request:
+            run_from(request["tree"])
         from utils import constants
 
         for name, value in request.get("constants", {}).items():
@@ -180,6 +211,8 @@ def child(request: dict, outputs: tuple[int, int], trace: int) -> None:
 
             torch.set_num_threads(request["threads"])
         sys.argv = request["command"]
+        if "functions" in request:
+            note_functions(functions)
         Trap(request["root"], request.get("mode"), request.get("at", 0), trace).install()
         try:
             runpy.run_path(sys.argv[0], run_name="__main__")
@@ -195,11 +228,11 @@ def child(request: dict, outputs: tuple[int, int], trace: int) -> None:
 
 
 def start(request: dict) -> tuple[int, list[int]]:
-    """Fork a child; return its id and the files of its outputs and its trace."""
-    files = [os.memfd_create(name) for name in ("stdout", "stderr", "trace")]
+    """Fork a child; return its id and the files of its outputs, its writes and its functions."""
+    files = [os.memfd_create(name) for name in ("stdout", "stderr", "trace", "functions")]
     pid = os.fork()
     if pid == 0:
-        child(request, (files[0], files[1]), files[2])
+        child(request, (files[0], files[1]), *files[2:])
     return pid, files
 
 
@@ -215,6 +248,7 @@ def finish(pid: int, files: list[int]) -> dict:
         "stdout": texts[0],
         "stderr": texts[1],
         "points": texts[2].splitlines(),
+        "functions": [json.loads(line) for line in texts[3].splitlines()],
     }
 
 
@@ -223,7 +257,8 @@ def remember_sources() -> None:
     from utils.run.code import read_code
 
     for path in (ROOT / "utils").rglob("*.py"):
-        read_code(path, ".".join(path.relative_to(ROOT).with_suffix("").parts))
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        read_code(path, module.removesuffix(".__init__"))
 
 
 def main() -> None:

@@ -225,12 +225,16 @@ EVERY_METHOD = {"METHODS_TO_RUN": "all"}
 
 @dataclass(frozen=True)
 class Finished:
-    """status : exit status, or minus the signal. points : file-system writes, in order."""
+    """status : exit status, or minus the signal. points : file-system writes, in order.
+
+    functions : file, qualified name and first line of each that ran, where they were asked for.
+    """
 
     status: int
     stdout: str
     stderr: str
     points: list[str] = field(default_factory=list)
+    functions: list[list] = field(default_factory=list)
 
 
 def command(step: int, root: Path, *options: str) -> list[str]:
@@ -278,7 +282,8 @@ class Server:
             `constants` that replace those of utils.constants (METHODS_TO_RUN is FEW
             unless it is among them), and `profile` parts
             of the data set's profile there, `profiles` new ones by name, `cwd` the
-            folder to run in, `threads` that torch may use; `summary` False leaves out
+            folder to run in, `threads` that torch may use, `tree` a copy of scripts and
+            utils/ to run, `functions` True to note which ran; `summary` False leaves out
             step 7's summary across folds; `draw` True draws its figures.
         """
         return self.run_together(1, step, root, *options, **more)[0]
@@ -289,6 +294,8 @@ class Server:
         """Start a script several times at once."""
         more["constants"] = {"METHODS_TO_RUN": FEW} | more.get("constants", {})
         request = {"command": command(step, root, *options), "root": str(root), "times": times}
+        if "tree" in more:
+            request["command"][0] = str(Path(more["tree"], Path(request["command"][0]).name))
         self.process.stdin.write(json.dumps(request | more) + "\n")
         self.process.stdin.flush()
         return [Finished(**one) for one in json.loads(self.process.stdout.readline())]

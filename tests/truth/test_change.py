@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from utils import ranking
-from utils.truth import change
+from utils.truth.change import tables as change
 from utils.truth.positives import Border
 
 M, D = 7, 3

@@ -8,10 +8,11 @@ import references
 import torch
 
 from utils import ranking
+from utils.judge.references.scores import other_gradient
 from utils.model import class_token
 from utils.model.caches import load_tail
 from utils.model.states import States, states_from_h
-from utils.truth.credit import mean_loss, other_gradient, path_points, repair_credit, repair_row
+from utils.truth.repair.credit import mean_loss, path_points, repair_credit, repair_row
 
 
 def change_of(toy, seed=1, scale=0.3):

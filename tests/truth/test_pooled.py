@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from utils.truth.pooled import agreement_table, mean_change
+from utils.truth.pooled.mean import agreement_table, mean_change
 
 
 def test_mean_of_the_changes():

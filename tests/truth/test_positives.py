@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils import ranking
-from utils.errors import UserError
 from utils.truth import positives
 
 
@@ -66,7 +65,7 @@ def test_a_truth_without_positives_is_refused_with_a_percentage_that_leaves_some
     gains = np.r_[np.full(n_tied, 0.25), np.zeros(n_items - n_tied)]
     borders = {"weights": border([2, 1], 1), "neurons": positives.find_border(gains, 1)}
     with pytest.raises(
-        UserError, match=r"^the truth: no positive .* neurons: .*\(0\.25\)"
+        ValueError, match=r"^the truth: no positive .* neurons: .*\(0\.25\)"
     ) as error:
         positives.require_positives(borders, "the truth")
     percent = float(str(error.value).split(" to ")[-1].removesuffix(" or more"))
@@ -76,5 +75,5 @@ def test_a_truth_without_positives_is_refused_with_a_percentage_that_leaves_some
 
 
 def test_a_truth_without_any_gain_is_refused():
-    with pytest.raises(UserError, match=r"every gain is 0; there is no ground truth in it"):
+    with pytest.raises(ValueError, match=r"every gain is 0; there is no ground truth in it"):
         positives.require_positives({"weights": border([0, 0], 1)}, "x")

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+SPLIT_SEED_IN_FORCE = "split seed in force"
+
 
 def repeat_of(fold: int, n_folds: int) -> int:
     """The repeat, from 0, that a fold of `n_folds` a repeat belongs to."""
@@ -17,6 +19,12 @@ def repeat_of(fold: int, n_folds: int) -> int:
 def seed_of_split(split_seed: int, fold: int, n_folds: int) -> int:
     """The seed that shuffles the fold's repeat: SPLIT_SEED plus the repeat."""
     return split_seed + repeat_of(fold, n_folds)
+
+
+def split_record(split_seed: int, fold: int, n_folds: int) -> dict[str, int]:
+    """The split seed in force, where it is another one than SPLIT_SEED: beyond repeat 0."""
+    seed = seed_of_split(split_seed, fold, n_folds)
+    return {} if seed == split_seed else {SPLIT_SEED_IN_FORCE: seed}
 
 
 def repeats_of(folds: Iterable[int], n_folds: int) -> np.ndarray:

@@ -5,21 +5,18 @@ Networks", TOSEM 2023, Algorithm 1.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from utils import ranking
-from utils.methods.method import Scores
+from utils.methods.evidence import Evidence
+from utils.methods.method import Method, Scores
 from utils.model import gradients
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, gradient_at_output
 from utils.pieces import add_product, by_rows
-
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
 
 
 @torch.no_grad()
@@ -126,12 +123,19 @@ def pareto_front(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.sort(order[keep]).astype(np.int32)
 
 
-def score_bl(evidence: "Evidence") -> Scores:
+def impact_of_failures(evidence: Evidence) -> np.ndarray:
+    """Forward impact over neg, (N,)."""
+    return evidence.once(
+        "arachne.impact", lambda: forward_impact(evidence.tail, evidence.states, evidence.neg)
+    )
+
+
+def score_bl(evidence: Evidence) -> Scores:
     sample = sample_positives(evidence.pos, len(evidence.neg), evidence.seed)
     grad_pos = gradients.mean_loss_gradient(evidence.tail, evidence.states, sample)
     impact_pos = forward_impact(evidence.tail, evidence.states, sample)
     loss = relative(np.abs(evidence.grad_loss), np.abs(grad_pos))
-    impact = relative(evidence.impact, impact_pos)
+    impact = relative(impact_of_failures(evidence), impact_pos)
     front = pareto_front(loss, impact)
     return Scores(
         combine(loss, impact),
@@ -140,9 +144,16 @@ def score_bl(evidence: "Evidence") -> Scores:
     )
 
 
-def score_grad_loss(evidence: "Evidence") -> Scores:
+def score_grad_loss(evidence: Evidence) -> Scores:
     return Scores(np.abs(evidence.grad_loss))
 
 
-def score_forward_impact(evidence: "Evidence") -> Scores:
-    return Scores(evidence.impact)
+def score_forward_impact(evidence: Evidence) -> Scores:
+    return Scores(impact_of_failures(evidence))
+
+
+METHODS = (
+    Method("weight", "bl", 5, score_bl, constants=("SEED",)),
+    Method("weight", "grad_loss", 5, score_grad_loss),
+    Method("weight", "forward_impact", 5, score_forward_impact),
+)

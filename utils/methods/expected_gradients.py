@@ -2,20 +2,17 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from utils.methods.evidence import Evidence
 from utils.methods.integrated_gradients import along_the_path
-from utils.methods.method import Scores
+from utils.methods.method import Method, Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, blocks
 from utils.pieces import by_rows
-
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
 
 # Baselines drawn for each failure.
 BASELINES = 4
@@ -89,7 +86,7 @@ def _from_baseline(
     return along_the_path(tail, shares, tail.output(h, base), a - base, labels)
 
 
-def score_expected_gradients(evidence: "Evidence") -> Scores:
+def score_expected_gradients(evidence: Evidence) -> Scores:
     """The absolute mean; higher is more suspicious."""
     baselines = draw_baselines(evidence.pos, len(evidence.neg), evidence.seed)
     found = expected_gradients(
@@ -100,3 +97,14 @@ def score_expected_gradients(evidence: "Evidence") -> Scores:
         f"mean {found.gap.mean():.2e}, max {found.gap.max():.2e}"
     )
     return Scores(np.abs(found.mean), extras={"eg_pos_sample": baselines}, notes=(note,))
+
+
+METHODS = (
+    Method(
+        "neuron",
+        "expected_gradients",
+        4,
+        score_expected_gradients,
+        constants=("IG_POINTS", "SEED"),
+    ),
+)

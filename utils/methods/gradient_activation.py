@@ -1,19 +1,16 @@
 """neuron / grad_act: gradient times activation (docs/definitions.md 13.3)."""
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from utils.methods.method import Scores
+from utils.methods.evidence import Evidence
+from utils.methods.method import Method, Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, gradient_at_output
 from utils.pieces import by_rows
-
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
 
 
 @torch.no_grad()
@@ -37,5 +34,8 @@ def _products(tail: Tail, a: torch.Tensor, y: torch.Tensor, labels: torch.Tensor
     return (gradient_at_output(tail, y, labels, "loss") @ tail.w_aft).mul_(a)  # (b, m)
 
 
-def score_grad_act(evidence: "Evidence") -> Scores:
+def score_grad_act(evidence: Evidence) -> Scores:
     return Scores(gradient_times_activation(evidence.tail, evidence.states, evidence.neg))
+
+
+METHODS = (Method("neuron", "grad_act", 4, score_grad_act),)

@@ -2,19 +2,16 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from utils.methods.method import Scores
+from utils.methods.evidence import Evidence
+from utils.methods.method import Method, Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, gradient_at_output
 from utils.pieces import by_rows
-
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def along_the_path(
     return found, (found.sum(dim=1) - (ends[1] - ends[0])).abs()
 
 
-def score_ig(evidence: "Evidence") -> Scores:
+def score_ig(evidence: Evidence) -> Scores:
     result = integrated_gradients(
         evidence.tail, evidence.states, evidence.everyone, evidence.ig_points
     )
@@ -89,3 +86,6 @@ def score_ig(evidence: "Evidence") -> Scores:
         f"mean {gap.mean():.2e}, median {np.median(gap):.2e}, max {gap.max():.2e}"
     )
     return Scores(result.score, extras={"ig_completeness_gap": gap}, notes=(note,))
+
+
+METHODS = (Method("neuron", "ig", 4, score_ig, per_setting=False, constants=("IG_POINTS",)),)

@@ -12,19 +12,16 @@ sample, neuron, value and class, in blocks that stay in a core's cache.
 
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from utils.methods.method import Scores
+from utils.methods.evidence import Evidence
+from utils.methods.method import Method, Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail, blocks
 from utils.pieces import ROWS, by_rows, run_pieces
-
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
 
 # Values of α for care.
 CARE_VALUES = 8
@@ -222,7 +219,7 @@ def value_range(rows: np.ndarray, block: int = BLOCK) -> tuple[np.ndarray, np.nd
     )
 
 
-def score_zero_out(evidence: "Evidence") -> Scores:
+def score_zero_out(evidence: Evidence) -> Scores:
     """|mean over neg of L(a with a_j = 0) - L(a)|, exact; higher is more suspicious.
 
     "Zero-Out" of Chang, Thomason, Jia, "Do Localization Methods Actually Localize
@@ -235,7 +232,7 @@ def score_zero_out(evidence: "Evidence") -> Scores:
     return Scores(np.abs(change[0]).astype(np.float32))
 
 
-def score_care(evidence: "Evidence") -> Scores:
+def score_care(evidence: Evidence) -> Scores:
     """Mean over α of |E(α) - mean E|, E(α) = mean over neg of L(do a_j = α).
 
     The average causal effect of a neuron in CARE (Sun, Sun, Pham, Shi,
@@ -244,6 +241,13 @@ def score_care(evidence: "Evidence") -> Scores:
     samples. Deviations: the effect is on the loss of the failures, where CARE's is
     on the undesired property; a mean over a grid stands for the one over a uniform α.
     """
-    values = midpoints(*evidence.range_of_a)
+    ranges = evidence.once_per_fold("interventions.range", lambda: value_range(evidence.states.a))
+    values = midpoints(*ranges)
     change = mean_loss_change(evidence.tail, evidence.states, evidence.neg, values)
     return Scores(spread_of_effects(change).astype(np.float32))
+
+
+METHODS = (
+    Method("neuron", "zero_out", 5, score_zero_out),
+    Method("neuron", "care", 5, score_care),
+)

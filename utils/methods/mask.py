@@ -1,20 +1,17 @@
 """neuron / mask: a learned factor for every neuron (docs/definitions.md 13.6)."""
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from utils.methods.arachne import sample_positives
-from utils.methods.method import Scores
+from utils.methods.evidence import Evidence
+from utils.methods.method import Method, Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import States
 from utils.model.tail import Tail, gradient_at_output
 from utils.pieces import add_product, by_rows
-
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
 
 STEPS, LEARNING_RATE = 200, 0.01
 # Adam's decay rates and ε as Kingma and Ba give them.
@@ -57,7 +54,7 @@ def _loss_gradient(
     return gradient_at_output(tail, h + tail.b_aft + a @ w_aft.T, labels, "loss")
 
 
-def score_mask(evidence: "Evidence") -> Scores:
+def score_mask(evidence: Evidence) -> Scores:
     """|s_j - 1|; higher is more suspicious.
 
     "Slimming" of Chang, Thomason, Jia, "Do Localization Methods Actually Localize
@@ -70,3 +67,15 @@ def score_mask(evidence: "Evidence") -> Scores:
     pos = sample_positives(evidence.pos, len(evidence.neg), evidence.seed)
     factors = learn_mask(evidence.tail, evidence.states, evidence.neg, pos)
     return Scores(np.abs(factors - 1))
+
+
+METHODS = (
+    Method(
+        "neuron",
+        "mask",
+        5,
+        score_mask,
+        constants=("SEED",),
+        elsewhere_if="MASK_IN_EVERY_SETTING",
+    ),
+)

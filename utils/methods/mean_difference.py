@@ -1,13 +1,9 @@
 """neuron / mean_diff: how far the mean activation of failures is off (docs/definitions.md 13.2)."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from utils.methods.method import Scores
-
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
+from utils.methods.evidence import Evidence
+from utils.methods.method import Method, Scores
 
 
 def mean_difference(mean_neg: np.ndarray, mean_pos: np.ndarray) -> np.ndarray:
@@ -22,5 +18,8 @@ def mean_difference(mean_neg: np.ndarray, mean_pos: np.ndarray) -> np.ndarray:
     return np.abs(mean_neg - mean_pos)
 
 
-def score_mean_diff(evidence: "Evidence") -> Scores:
+def score_mean_diff(evidence: Evidence) -> Scores:
     return Scores(mean_difference(evidence.mean_of("neg"), evidence.mean_of("pos")))
+
+
+METHODS = (Method("neuron", "mean_diff", 6, score_mean_diff),)

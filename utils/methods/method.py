@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
+from utils.methods.evidence import Evidence
+
+# What the ledger calls the code of a user's own file.
+SOURCE = "file of the method"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Scores:
 class Method:
     """One FL method.
 
+    level, name : what tables and files call it.
+    step : the script that runs it.
+    function : what makes its scores; its module's imports are the code on record.
     per_setting : False if the setting's samples do not matter; it then stands under `all` alone.
     elsewhere_if : the name of a constant; unless that is true, a method whose samples do matter
         stands under `all` alone too, because it takes long.
@@ -38,24 +42,32 @@ class Method:
         depend on n: (arrays of `budget_reads`, d, n) -> scores (N,).
     budget_reads : what it reads of its setting, as names of a method of FoldPaths
         and that method's arguments.
-    source : of a user's own method, the hash of the file that defines it (utils.methods.own).
+    source : of a user's own method, the hash of its file and of what that imports.
+    file : where that lies.
     """
 
     level: str
+    name: str
     step: int
-    function: "Callable[[Evidence], Scores]"
-    code: tuple[ModuleType, ...]
+    function: Callable[[Evidence], Scores]
     per_setting: bool = True
     elsewhere_if: str | None = None
     constants: tuple[str, ...] = ()
     with_budget: Callable[..., np.ndarray] | None = None
     budget_reads: tuple[tuple[str, ...], ...] = ()
     source: str | None = None
+    file: Path | None = None
 
     @property
-    def recipe(self) -> dict[str, Any]:
-        """Keywords of `Ledger.task` for what decides the method's numbers, besides its inputs."""
-        if self.source is None:
-            return {"constants": self.constants, "code": (*self.code, self.function)}
-        own = {"file of the method": self.source}
-        return {"constants": self.constants, "parameters": own, "code": self.code}
+    def key(self) -> tuple[str, str]:
+        return self.level, self.name
+
+    @property
+    def label(self) -> str:
+        """`weight/bl`: what logs, tasks and tables of seconds call it."""
+        return f"{self.level}/{self.name}"
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Values that its numbers depend on besides constants, as `Ledger.task` takes them."""
+        return {} if self.source is None else {SOURCE: self.source}

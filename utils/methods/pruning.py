@@ -1,21 +1,18 @@
 """weight / snip, fisher, obd: three criteria of pruning (docs/definitions.md 13.7)."""
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from utils import ranking
-from utils.methods.baselines import weight_magnitude
-from utils.methods.method import Scores
+from utils.methods.evidence import Evidence
+from utils.methods.magnitude import weight_magnitude
+from utils.methods.method import Method, Scores
 from utils.model.gradients import input_and_gradients, sample_blocks
 from utils.model.states import BLOCK, States
 from utils.model.tail import Tail
 from utils.pieces import add_product, by_rows
-
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
 
 
 def snip(magnitude: np.ndarray, grad_loss: np.ndarray) -> np.ndarray:
@@ -65,13 +62,29 @@ def optimal_brain_damage(fisher: np.ndarray, magnitude: np.ndarray) -> np.ndarra
     return np.float32(0.5) * fisher * magnitude * magnitude
 
 
-def score_snip(evidence: "Evidence") -> Scores:
+def fisher_of_failures(evidence: Evidence) -> np.ndarray:
+    """Mean squared gradient of the loss over neg, (N,)."""
+    return evidence.once(
+        "pruning.fisher", lambda: fisher(evidence.tail, evidence.states, evidence.neg)
+    )
+
+
+def score_snip(evidence: Evidence) -> Scores:
     return Scores(snip(weight_magnitude(evidence.tail), evidence.grad_loss))
 
 
-def score_fisher(evidence: "Evidence") -> Scores:
-    return Scores(evidence.fisher)
+def score_fisher(evidence: Evidence) -> Scores:
+    return Scores(fisher_of_failures(evidence))
 
 
-def score_obd(evidence: "Evidence") -> Scores:
-    return Scores(optimal_brain_damage(evidence.fisher, weight_magnitude(evidence.tail)))
+def score_obd(evidence: Evidence) -> Scores:
+    return Scores(
+        optimal_brain_damage(fisher_of_failures(evidence), weight_magnitude(evidence.tail))
+    )
+
+
+METHODS = (
+    Method("weight", "snip", 5, score_snip),
+    Method("weight", "fisher", 5, score_fisher),
+    Method("weight", "obd", 5, score_obd),
+)

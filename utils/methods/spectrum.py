@@ -1,15 +1,11 @@
 """neuron / ochiai, tarantula, dstar: spectrum-based suspiciousness (docs/definitions.md 13.1)."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from utils.methods.method import Scores
+from utils.methods.evidence import Evidence
+from utils.methods.method import Method, Scores
 from utils.model.states import BLOCK
 from utils.model.tail import blocks
-
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
 
 
 def active_counts(rows: np.ndarray, samples: np.ndarray, block: int = BLOCK) -> np.ndarray:
@@ -61,14 +57,28 @@ def over(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
-def score_ochiai(evidence: "Evidence") -> Scores:
-    return Scores(ochiai(evidence.active("neg"), evidence.active("pos"), len(evidence.neg)))
+def active(evidence: Evidence, which: str) -> np.ndarray:
+    """`active_counts` over "neg" or "pos", (m,)."""
+    return evidence.once_of(
+        which, "spectrum.active", lambda samples: active_counts(evidence.states.a, samples)
+    )
 
 
-def score_tarantula(evidence: "Evidence") -> Scores:
-    counts = evidence.active("neg"), evidence.active("pos")
+def score_ochiai(evidence: Evidence) -> Scores:
+    return Scores(ochiai(active(evidence, "neg"), active(evidence, "pos"), len(evidence.neg)))
+
+
+def score_tarantula(evidence: Evidence) -> Scores:
+    counts = active(evidence, "neg"), active(evidence, "pos")
     return Scores(tarantula(*counts, len(evidence.neg), len(evidence.pos)))
 
 
-def score_dstar(evidence: "Evidence") -> Scores:
-    return Scores(dstar(evidence.active("neg"), evidence.active("pos"), len(evidence.neg)))
+def score_dstar(evidence: Evidence) -> Scores:
+    return Scores(dstar(active(evidence, "neg"), active(evidence, "pos"), len(evidence.neg)))
+
+
+METHODS = (
+    Method("neuron", "ochiai", 6, score_ochiai),
+    Method("neuron", "tarantula", 6, score_tarantula),
+    Method("neuron", "dstar", 6, score_dstar),
+)

@@ -1,18 +1,15 @@
 """vdiff of neurons and weights, and combinations of it (docs/definitions.md 5.3 to 5.7)."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
 from utils import ranking
-from utils.methods.method import Scores
-from utils.model.states import BLOCK
-from utils.model.tail import blocks
-from utils.pieces import add_product
-
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
+from utils.methods.evidence import Evidence
+from utils.methods.method import Method, Scores
+from utils.model.gradients import sample_blocks
+from utils.model.states import BLOCK, States
+from utils.model.tail import Tail, blocks
+from utils.pieces import add_product, by_rows
 
 # float32 holds every whole number up to here, so ranks can be stored as scores.
 EXACT_FLOAT32 = 2**24
@@ -51,14 +48,6 @@ def v_scores(
 def vdiff(v_pos: np.ndarray, v_neg: np.ndarray) -> np.ndarray:
     """|V(pos) - V(neg)|, (m,); higher is more suspicious."""
     return np.abs(v_pos - v_neg)
-
-
-def mean_activation(rows: np.ndarray, samples: np.ndarray, block: int = BLOCK) -> np.ndarray:
-    """Mean of each column of `rows` over `samples`, float32 (m,)."""
-    total = np.zeros(rows.shape[1])
-    for part in blocks(len(samples), block):
-        total += np.take(rows, samples[part], axis=0).sum(axis=0, dtype=np.float64)
-    return (total / len(samples)).astype(np.float32)
 
 
 def half_and_half(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -166,27 +155,70 @@ def neuron_and_gradient(
         kept[top] = neuron_score[top]
         neuron_score = kept
     score = ranking.minmax(np.abs(grad_loss))
-    score += ranking.lift(neuron_score, d)
+    score += ranking.spread(neuron_score, d)
     score *= 0.5
     return score
 
 
-def score_neuron_vdiff(evidence: "Evidence") -> Scores:
-    v_pos, v_neg = evidence.v("a", "pos"), evidence.v("a", "neg")
+def v(evidence: Evidence, group: str, which: str) -> np.ndarray:
+    """V over "neg" or "pos" of a neuron group: "u" (d,), "a" (m,) or "y" (d,)."""
+    return evidence.once_of(
+        which,
+        ("variance.v", group),
+        lambda samples: v_scores(rows_of(evidence, group), samples, evidence.tail.device),
+    )
+
+
+def rows_of(evidence: Evidence, group: str) -> np.ndarray:
+    """States of every sample, (S, d) or (S, m)."""
+    if group == "u":
+        return evidence.once_per_fold(
+            "variance.u", lambda: normalised_h(evidence.tail, evidence.states)
+        )
+    return {"a": evidence.states.a, "y": evidence.states.y}[group]
+
+
+def normalised_h(tail: Tail, states: States) -> np.ndarray:
+    """u of every sample, (S, d): as small as the cache of h."""
+    parts = sample_blocks(states, np.arange(states.n_samples), "h", tail.device)
+    return np.concatenate([by_rows(tail.ffn_input, h).cpu().numpy() for (h,) in parts])
+
+
+def vdiff_of(evidence: Evidence, group: str) -> np.ndarray:
+    return vdiff(v(evidence, group, "pos"), v(evidence, group, "neg"))
+
+
+def score_neuron_vdiff(evidence: Evidence) -> Scores:
+    v_pos, v_neg = v(evidence, "a", "pos"), v(evidence, "a", "neg")
     return Scores(vdiff(v_pos, v_neg), extras={"vscore_cor": v_pos, "vscore_mis": v_neg})
 
 
-def score_vdiff_mean_act(evidence: "Evidence") -> Scores:
-    score = half_and_half(evidence.vdiff("a"), evidence.mean_act)
+def score_vdiff_mean_act(evidence: Evidence) -> Scores:
+    score = half_and_half(vdiff_of(evidence, "a"), evidence.mean_act)
     return Scores(score, extras={"mean_act_mis": evidence.mean_act})
 
 
-def score_weight_vdiff(evidence: "Evidence") -> Scores:
-    score, order = weight_vdiff(*(evidence.vdiff(group) for group in "uay"))
+def score_weight_vdiff(evidence: Evidence) -> Scores:
+    score, order = weight_vdiff(*(vdiff_of(evidence, group) for group in "uay"))
     return Scores(score, ranking=order)
 
 
-def score_vdiff_mean_act_grad(evidence: "Evidence") -> Scores:
-    neuron_score = half_and_half(evidence.vdiff("a"), evidence.mean_act)
+def score_vdiff_mean_act_grad(evidence: Evidence) -> Scores:
+    neuron_score = half_and_half(vdiff_of(evidence, "a"), evidence.mean_act)
     score = neuron_and_gradient(evidence.grad_loss, neuron_score, evidence.tail.d)
     return Scores(score, extras={"grad_loss": evidence.grad_loss})
+
+
+METHODS = (
+    Method("neuron", "vdiff", 6, score_neuron_vdiff),
+    Method("neuron", "vdiff+mean_act", 6, score_vdiff_mean_act),
+    Method("weight", "vdiff", 6, score_weight_vdiff),
+    Method(
+        "weight",
+        "vdiff+mean_act+grad_loss",
+        6,
+        score_vdiff_mean_act_grad,
+        with_budget=neuron_and_gradient,
+        budget_reads=(("extra", "grad_loss"), ("score", "neuron", "vdiff+mean_act")),
+    ),
+)

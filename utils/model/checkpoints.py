@@ -173,7 +173,7 @@ def require_same_shapes(m1: Path, m2: Path) -> None:
 
 
 def require_whole(m1: Path, m2: Path, hashes: hashing.HashCache) -> None:
-    """Refuse a checkpoint with a block of zeros where the other one has weights.
+    """Refuse tensors that the model does not have, and zeros where the other checkpoint has weights.
 
     Remembered in `hashes` while both stay as they are.
     """
@@ -183,11 +183,13 @@ def require_whole(m1: Path, m2: Path, hashes: hashing.HashCache) -> None:
             _refuse_blank(one, other)
         return "whole"
 
-    hashes.get_together([*weight_files(m1), *weight_files(m2)], "no blank block", compute)
+    files = [file for each in (m1, m2) for file in (*weight_files(each), each / "config.json")]
+    hashes.get_together(files, "whole", compute)
 
 
 def _refuse_blank(checkpoint: Path, other: Path) -> None:
     with open_tensors(checkpoint) as tensors, open_tensors(other) as others:
+        _refuse_foreign(tensors, checkpoint, read_classifier_config(checkpoint))
         theirs = {vit_names.canonical(name): stored for name, stored in others.items()}
         for name, stored in tensors.items():
             twin = theirs.get(vit_names.canonical(name))

@@ -160,7 +160,7 @@ def plan_forward_pass(inputs: Inputs, data: str) -> Task:
         task_name(data),
         inputs=[M1, data],
         constants=["INFERENCE_PRECISION", "image_column", "label_column"],
-        makes=(run_model, states_from_h),
+        makes=ensure_states,
         step=CACHE_STEP,
     )
 

@@ -71,7 +71,7 @@ def make_replay(job: Job, ledger: Ledger, m1: Path, number: int, replay: Replay)
         replays.save_record(job.paths, number, record)
     ledger.device = replay(seed, job.paths.replay(number))
     if is_main_process():
-        with ledger.task(f"replay {number}", parameters=record) as task:
+        with ledger.task(f"replay {number}", parameters=record, makes=make_replays) as task:
             task.time(f"replay {number}", watch.seconds)
 
 
@@ -84,7 +84,7 @@ def check_order_zero(job: Job, ledger: Ledger, m1: Path, m2: Path, replay: Repla
         M2 by more than the order of the data.
     """
     content = {name: weights_hash(path, ledger.hashes) for name, path in [("M1", m1), ("M2", m2)]}
-    task = ledger.task("replay 0", parameters=content)
+    task = ledger.task("replay 0", parameters=content, makes=make_replays)
     if task.done:
         return
     job.log.info("replay 0: the last epoch again in M2's own order of the data, as a check")

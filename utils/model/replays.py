@@ -17,7 +17,7 @@ from utils.run.profiles import step_0_or
 
 # How far the data seeds of a fold's replays lie apart; folds' own seeds lie 1 apart.
 SEED_STEP = 1000
-BY_HAND = "README.md, 'Replays of a training of your own'"
+BY_HAND = "docs/replays.md says how"
 
 
 def data_seed(seed: int, replay: int) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.constants import Profile
-from utils.data.repeats import seed_of_split
+from utils.data.repeats import SPLIT_SEED_IN_FORCE, split_record
 from utils.errors import UserError
 from utils.model import configs, tensors
 from utils.run import storage
@@ -23,7 +23,6 @@ STEP = 0
 # Replays come after it.
 NOT_COMPARED = ("source", "test_split", "replays")
 BASE_CONTENT = "the content of the base model"
-SPLIT_SEED_IN_FORCE = "split seed in force"
 # Folds may have to be downloaded while the other processes wait.
 LONGEST_WAIT = datetime.timedelta(hours=3)
 RESUME_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
@@ -72,12 +71,6 @@ def make_record(
     if base_content is not None:
         record[BASE_CONTENT] = base_content
     return json.loads(json.dumps(record))
-
-
-def split_record(split_seed: int, fold: int, n_folds: int) -> dict[str, int]:
-    """The split seed in force, where it is another one than SPLIT_SEED: beyond repeat 0."""
-    seed = seed_of_split(split_seed, fold, n_folds)
-    return {} if seed == split_seed else {SPLIT_SEED_IN_FORCE: seed}
 
 
 def seed_in_force(record: dict[str, Any]) -> int | None:

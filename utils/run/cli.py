@@ -1,43 +1,48 @@
-"""The command line, the log and the exit status that all numbered scripts share."""
+"""How every numbered script runs: its folds one after another, its errors in one line each."""
 
 import argparse
-import errno
 import logging
 import os
-import re
-import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NoReturn
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from threadpoolctl import ThreadpoolController
 
-from utils import constants as user_constants
 from utils import ranking
 from utils.errors import UserError
 from utils.run import pictures, storage
-from utils.run.constant_rules import check_constants, constants_in_force, more_repeats
-from utils.run.folders import fold_paths, require_inputs, require_known_data
-from utils.run.ledger import ONLY_FOLDS
+from utils.run.arguments import (
+    USER_MISTAKE,
+    add_budget,
+    add_device,
+    add_halves,
+    check_arguments,
+    parse_arguments,
+    whole_commands,
+)
+from utils.run.constant_rules import check_constants, constants_in_force
+from utils.run.folders import fold_paths, require_inputs
+from utils.run.locks import lock_fold
 from utils.run.log import PatientOutput, close_log, is_main_process, open_log, silent_log
 from utils.run.paths import FoldPaths
 
-USER_MISTAKE = 2
 DEFECT = 1
-# Options for inputs that do not lie below --root, and what they point to.
-ROOTS = {"--data-root": "dataset/", "--training-root": "out_vit_*/"}
-# What flock answers where the file system cannot lock.
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+# What the scripts and the tests ask for here.
+__all__ = [
+    "DEFECT", "USER_MISTAKE", "Job", "add_budget", "add_device", "add_halves",
+    "fix_order_of_sums", "lock_fold", "run",
+]  # fmt: skip
 
 
 @dataclass
 class Job:
     """One step on one fold: what a script's `work` function is given.
 
-    left_out : why each of a user's files was left out; named again when all is done.
+    left_out : why each of a user's files was left out, by what the line is about; named again
+        when all is done.
     only_look : nothing is to be made; what is not up to date is refused.
     """
 
@@ -46,14 +51,17 @@ class Job:
     args: argparse.Namespace
     constants: dict[str, Any]
     log: logging.Logger
-    left_out: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
     only_look: bool = False
 
-    def leave_out(self, reason: str) -> None:
-        """Go on without a file of the user's: the step ends with the status of a mistake."""
-        if reason not in self.left_out:
+    def leave_out(self, reason: str, about: str | None = None) -> None:
+        """Go on without a file of the user's: the step ends with the status of a mistake.
+
+        about : what is left out, where several folds can have it: it is named once for all.
+        """
+        if (about or reason) not in self.left_out:
             self.log.warning("left out: %s", reason)
-            self.left_out.append(reason)
+            self.left_out[about or reason] = reason
 
     def warn(self, text: str) -> None:
         """A warning, each `run exp-fl-5-<i>.py` in it completed with the options of this call."""
@@ -65,124 +73,17 @@ class Job:
         if given is None:
             return [ranking.default_budget(d)]
         values = [given] if isinstance(given, int) else given
-        return [ranking.check_budget(n, d, m) for n in sorted(set(values))]
+        try:
+            return [ranking.check_budget(n, d, m) for n in sorted(set(values))]
+        except ValueError as error:
+            raise UserError(
+                f"{error}; change --n, or NEURON_BUDGET in utils/constants.py"
+            ) from None
 
     @property
     def seed(self) -> int:
         """The fold's seed."""
         return self.constants["SEED"] + self.paths.fold
-
-
-class OneLineParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}", file=sys.stderr)
-        raise SystemExit(USER_MISTAKE)
-
-
-def parse_arguments(
-    step: int, description: str, add_options: Callable[[argparse.ArgumentParser], None] | None
-) -> argparse.Namespace:
-    parser = OneLineParser(
-        prog=f"exp-fl-5-{step}.py",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--ds",
-        default=user_constants.DEFAULT_DS,
-        help=f"data set: {', '.join(user_constants.PROFILES)}, or one that you add to PROFILES in "
-        "utils/constants.py (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--fold",
-        type=int,
-        nargs="+",
-        default=list(user_constants.FOLDS),
-        metavar="K",
-        help="fold numbers (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(),
-        help="folder that holds dataset/, out_vit_*/ and exp-fl-5/ (default: here)",
-    )
-    for name, folder in ROOTS.items():
-        parser.add_argument(
-            name, type=Path, metavar="DIR", help=f"folder that holds {folder} (default: --root)"
-        )
-    parser.add_argument(
-        "--repair-split",
-        metavar="NAME",
-        help="the split that is taken as 'repair' (default: repair, else the only one called "
-        "validation, valid, val, dev or eval)",
-    )
-    parser.add_argument("--force", action="store_true", help="redo what is already done")
-    if step > 0:
-        add_pair(parser)
-    if add_options:
-        add_options(parser)
-    return parser.parse_args()
-
-
-def add_pair(parser: argparse.ArgumentParser) -> None:
-    for name, default in (("m1", "the one before M2"), ("m2", "the highest")):
-        parser.add_argument(
-            f"--{name}",
-            type=int,
-            dest=f"{name}_step",
-            metavar="STEP",
-            help=f"step of the checkpoint that is {name.upper()} (default: {default})",
-        )
-    parser.add_argument(
-        "--accept-pair",
-        action="store_true",
-        help="take M1 and M2 even if they are not one epoch apart in one run",
-    )
-
-
-def add_budget(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--n", type=int, nargs="+", metavar="N", help="neuron budgets (default: d/8)"
-    )
-
-
-def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
-
-
-def add_halves(parser: argparse.ArgumentParser) -> None:
-    """A step in two: each fold, where many machines work on folds; then the summary."""
-    halves = parser.add_mutually_exclusive_group()
-    halves.add_argument(
-        ONLY_FOLDS, action="store_true", help="work on the folds, and leave the summary out"
-    )
-    halves.add_argument(
-        "--only-summary",
-        action="store_true",
-        help="make the summary of folds on which all is done; others are refused",
-    )
-    parser.add_argument(
-        "--mix-constants",
-        action="store_true",
-        help="summarise folds even if they were made with different constants",
-    )
-
-
-def check_arguments(step: int, args: argparse.Namespace) -> None:
-    require_known_data(step, args)
-    last = user_constants.REPEATS * user_constants.N_FOLDS - 1
-    for fold in args.fold:
-        if not 0 <= fold <= last:
-            more = "" if fold < 0 else more_repeats(fold, user_constants.N_FOLDS)
-            raise UserError(f"fold {fold} does not exist; --fold takes 0 to {last}{more}")
-    repeated = sorted({fold for fold in args.fold if args.fold.count(fold) > 1})
-    if repeated:
-        raise UserError(f"fold {repeated[0]} is given twice; name each fold once")
-    for name, folder in ({"--root": "dataset/"} | ROOTS).items():
-        path = vars(args)[name[2:].replace("-", "_")]
-        if path is not None and not path.is_dir():
-            raise UserError(f"{path} is not a folder; {name} names the one that holds {folder}")
 
 
 def fix_order_of_sums() -> None:
@@ -196,36 +97,6 @@ def fix_order_of_sums() -> None:
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # for those that are loaded later
     ThreadpoolController().select(internal_api="openblas").limit(limits=1)
-
-
-def lock_fold(paths: FoldPaths) -> FileLock:
-    """One step at a time on a fold: a second one waits, and says for what.
-
-    Where the file system knows no locks (some network mounts) the step goes on
-    without one after saying so: it could wait for ever for a file that is nobody's.
-    """
-    try:
-        paths.lock.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(paths.lock, fallback_to_soft=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(
-                f"{paths.name}: another step is at work on this fold and holds {paths.lock}; "
-                "waiting for it",
-                flush=True,
-            )
-            lock.acquire()
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            print(
-                f"{paths.name}: {paths.lock.parent} has no file locks ({error.strerror}); going on "
-                "without: start no other step on this fold before this one ends",
-                flush=True,
-            )
-            return lock
-        raise UserError(f"cannot write {paths.lock}: {error.strerror}; check the folder") from None
-    return lock
 
 
 def run(
@@ -283,7 +154,15 @@ def run(
 
 
 def left_out(finished: list[tuple[Job, Any]]) -> list[str]:
-    return [f"left out: {reason}" for job, _ in finished for reason in job.left_out]
+    """A line for each thing that was left out, in however many folds."""
+    found: dict[str, list[str]] = {}
+    for job, _ in finished:
+        for about, reason in job.left_out.items():
+            found.setdefault(about, []).append(reason)
+    return [
+        f"left out{f' in {len(reasons)} folds' if len(reasons) > 1 else ''}: {reasons[0]}"
+        for reasons in found.values()
+    ]
 
 
 def run_fold(
@@ -357,26 +236,3 @@ def require_ready(
     if reasons:
         raise NotReady(list(dict.fromkeys(reasons)))
     return seen
-
-
-def whole_commands(message: str, paths: FoldPaths, args: argparse.Namespace) -> str:
-    """Complete each `run exp-fl-5-<i>.py` of a message with the options of this call."""
-    where = f" --ds {paths.ds} --fold {paths.fold}"
-    for name in ("root", *(root[2:].replace("-", "_") for root in ROOTS)):
-        folder = getattr(args, name, None)
-        if folder is not None and (name, folder) != ("root", Path()):
-            where += f" --{name.replace('_', '-')} {shlex.quote(str(folder))}"
-    pair = ""
-    for name in ("m1", "m2"):
-        step = getattr(args, f"{name}_step", None)
-        pair += "" if step is None else f" --{name} {step}"
-    if getattr(args, "accept_pair", False):
-        pair += " --accept-pair"
-    if paths.repair_split:
-        where += f" --repair-split {shlex.quote(paths.repair_split)}"
-    return re.sub(
-        rf"(run exp-fl-5-(\d)\.py(?: {ONLY_FOLDS})?)(?! --)",
-        # Step 0 makes the checkpoints, it does not choose among them.
-        lambda found: found[1] + where + (pair if found[2] != "0" else ""),
-        message,
-    )

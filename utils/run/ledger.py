@@ -9,7 +9,8 @@ untouched, and an upstream file is accepted on the same terms, all the way up.
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,16 +19,15 @@ import pandas as pd
 
 from utils.errors import UserError
 from utils.run import storage
-from utils.run.code import Source, digest_of, module_of
+from utils.run.code import Source, module_of
 from utils.run.hashing import HashCache
 from utils.run.machine import describe
 from utils.run.paths import FoldPaths
-from utils.run.record import is_provenance, now
+from utils.run.record import now, read_provenance, times_table
 from utils.run.task import Task
 
 # The option under which a step works on each fold and leaves the summary across folds out.
 ONLY_FOLDS = "--only-folds"
-TIME_COLUMNS = ["ds", "fold", "setting", "method", "n", "elapsed_s", "device"]
 
 
 class Ledger:
@@ -60,32 +60,14 @@ class Ledger:
         self.force = force and not only_look
         self.device = "cpu"
         self.hashes = HashCache(paths.hash_cache)
-        self.content = self._load()
+        self.content = read_provenance(paths)
         self._external_hashes: dict[str, str] = {}
         self.source = Source(self.hashes)
         self._fresh: dict[str, str | None] = {}
         self._producers: dict[str, str] | None = None
         self._run: str | None = None
         self._planned: set[str] = set()
-
-    def _load(self) -> dict[str, Any]:
-        empty = {"ds": self.paths.ds, "fold": self.paths.fold, "runs": {}, "tasks": {}}
-        try:
-            content = json.loads(self.paths.provenance.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return empty
-        except (OSError, ValueError):
-            content = None
-        if not is_provenance(content):
-            raise UserError(
-                f"{self.paths.provenance} is not readable; move it away and run from step 1 again"
-            )
-        if [content.get("ds"), content.get("fold")] != [self.paths.ds, self.paths.fold]:
-            raise UserError(
-                f"{self.paths.results} was made as fold {content.get('fold')} of "
-                f"{content.get('ds')}, whose seed is another one; move the folder away"
-            )
-        return content
+        self._held = self._waiting = False
 
     def relative(self, path: Path) -> str:
         name = path.relative_to(self.paths.results).as_posix()
@@ -100,9 +82,8 @@ class Ledger:
 
     def code(self, module: str) -> str:
         """Hash of a module and of all that it imports; kept with the hash of each of them."""
-        closure = self.source.closure(module)
-        digest = digest_of(closure)
-        self.content.setdefault("code", {})[digest] = closure
+        digest = self.source.digest(module)
+        self.content.setdefault("code", {})[digest] = self.source.closure(module)
         return digest
 
     def changed_module(self, name: str, digest: str | None) -> str:
@@ -159,12 +140,31 @@ class Ledger:
         return self._fresh[key]
 
     def _why_stale(self, recipe: dict[str, Any]) -> str | None:
+        return self._other_constant(recipe) or self._other_code(recipe) or self._other_input(recipe)
+
+    def other_constant(self, key: str) -> str | None:
+        """The constant of task `key` that has another value now, in words; None where none has."""
+        task = self.content["tasks"].get(key)
+        return self._other_constant(task["recipe"]) if task else None
+
+    def other_code(self, key: str) -> str | None:
+        """What has changed of the code of task `key`, in words; None where nothing has."""
+        task = self.content["tasks"].get(key)
+        return self._other_code(task["recipe"]) if task else None
+
+    def _other_constant(self, recipe: dict[str, Any]) -> str | None:
         for name, value in recipe["constants"].items():
             if name in self.constants and self.constants[name] != value:
                 return f"{name} was {value}, now {self.constants[name]}"
+        return None
+
+    def _other_code(self, recipe: dict[str, Any]) -> str | None:
         for module, digest in recipe["code"].items():
             if self.code(module) != digest:
                 return f"its code has changed ({self.changed_module(module, digest)})"
+        return None
+
+    def _other_input(self, recipe: dict[str, Any]) -> str | None:
         for name, digest in recipe["inputs"].items():
             if name in self.externals:
                 try:
@@ -252,7 +252,23 @@ class Ledger:
             }
         return self._run
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write the record once for all tasks of the block; a killed run does them all again."""
+        self._held, self._waiting = True, False
+        try:
+            yield
+        finally:
+            self._held = False
+            if self._waiting:
+                self.commit()
+
     def commit(self) -> None:
+        self._fresh.clear()
+        self._producers = None
+        self._waiting = self._held
+        if self._held:
+            return
         if self._run is not None:
             self.content["runs"][self._run]["end"] = now()
         tasks = self.content["tasks"].values()
@@ -260,27 +276,15 @@ class Ledger:
         codes = self.content.get("code", {})
         self.content["code"] = {key: codes[key] for key in sorted(on_record & codes.keys())}
         storage.save_json(self.paths.provenance, self.content)
-        self._fresh.clear()
-        self._producers = None
 
     def times(self, shown: Callable[[dict[str, Any]], bool] = lambda _: True) -> pd.DataFrame:
-        """The step's timed things, one a row, in the columns TIME_COLUMNS.
-
-        shown : leaves out rows (by setting, method, n) of earlier runs that this one does not make.
-        """
-        rows = [
-            {"ds": self.paths.ds, "fold": self.paths.fold, **row}
-            for task in self.content["tasks"].values()
-            if task["step"] == self.step
-            for row in task["times"]
-            if shown(row)
-        ]
-        return pd.DataFrame(rows, columns=TIME_COLUMNS).astype({"n": "Int64"})
+        """The timed things of this step, one a row; `shown` as of `close`."""
+        return times_table(self.content, self.step, shown)
 
     def close(self, shown: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
         """Write the step's times and the hash cache; to be called when a fold is finished.
 
-        shown : as of `times`.
+        shown : whether a row (by setting, method, n) of an earlier run is one of this one too.
         """
         if self.only_look:
             for key in self._out_of_use():

@@ -1,13 +1,63 @@
 """What provenance.json holds: its form, and what tells two recipes apart."""
 
 import datetime
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from utils.errors import UserError
+from utils.run.paths import FoldPaths
+
+TIME_COLUMNS = ["ds", "fold", "setting", "method", "n", "elapsed_s", "device"]
+
 
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def read_provenance(paths: FoldPaths) -> dict[str, Any]:
+    """The record of a result folder; one without tasks where there is none yet.
+
+    Raises
+    ------
+    UserError : it cannot be read, or is another fold's.
+    """
+    try:
+        content = json.loads(paths.provenance.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"ds": paths.ds, "fold": paths.fold, "runs": {}, "tasks": {}}
+    except (OSError, ValueError):
+        content = None
+    if not is_provenance(content):
+        raise UserError(
+            f"{paths.provenance} is not readable; move it away and run from step 1 again"
+        )
+    if [content.get("ds"), content.get("fold")] != [paths.ds, paths.fold]:
+        raise UserError(
+            f"{paths.results} was made as fold {content.get('fold')} of "
+            f"{content.get('ds')}, whose seed is another one; move the folder away"
+        )
+    return content
+
+
+def times_table(
+    content: dict[str, Any], step: int, shown: Callable[[dict[str, Any]], bool]
+) -> pd.DataFrame:
+    """The timed things of a step, one a row, in the columns TIME_COLUMNS.
+
+    shown : whether a row (by setting, method, n) belongs into it.
+    """
+    rows = [
+        {"ds": content["ds"], "fold": content["fold"], **row}
+        for task in content["tasks"].values()
+        if task["step"] == step
+        for row in task["times"]
+        if shown(row)
+    ]
+    return pd.DataFrame(rows, columns=TIME_COLUMNS).astype({"n": "Int64"})
 
 
 def is_provenance(content: Any) -> bool:

@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAINING_STEP, SCORING_STEPS, LAST_STEP = 0, (7, 8), 9

@@ -13,16 +13,8 @@ import pandas as pd
 from utils.data.repeats import repeats_of
 from utils.data.setting_names import ALL
 from utils.errors import UserError
-from utils.judge.scores.comparison import (
-    AT_K,
-    LIFTED,
-    NEURON,
-    RANDOM_EXPECTED,
-    RANDOM_SAMPLED,
-    REFERENCES,
-    WEIGHT,
-    WHOLE,
-)
+from utils.judge.names import LIFTED, NEURON, RANDOM_EXPECTED, RANDOM_SAMPLED, REFERENCES, WEIGHT
+from utils.judge.scores.comparison import AT_K, WHOLE
 from utils.methods import METHODS
 from utils.summary import bootstrap, levels, statistics
 from utils.summary.fold_tables import AP_RATIO, STEP, FoldTables, shown

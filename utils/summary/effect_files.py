@@ -8,11 +8,12 @@ import pandas as pd
 
 from utils.data.repeats import describe
 from utils.judge.layers import swap as layers
+from utils.judge.names import PLANTED_STEP, TRANSPLANT_STEP
 from utils.judge.planted import fault as faults
-from utils.judge.transplant import fold as transplants
 from utils.judge.transplant import walk as transplant
 from utils.run import storage
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary import fold_tables, latex, recovery
 from utils.summary.figures import catalogue, styles
@@ -57,9 +58,9 @@ def write(
     """
     current = {path for tables in files.values() for path in tables}
     n_folds = constants["N_FOLDS"]
-    moved = below(folds, current, "transplants", transplants.STEP, transplant.COLUMNS)
-    swapped = below(folds, current, "layers", transplants.STEP, layers.COLUMNS)
-    planted = below(folds, current, "planted_table", faults.STEP, faults.COLUMNS)
+    moved = below(folds, current, "transplants", TRANSPLANT_STEP, transplant.COLUMNS)
+    swapped = below(folds, current, "layers", TRANSPLANT_STEP, layers.COLUMNS)
+    planted = below(folds, current, "planted_table", PLANTED_STEP, faults.COLUMNS)
     lifts = read_lifts(folds, current, constants["TRUTHS"])
     both = {}
     if len(moved):

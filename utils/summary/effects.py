@@ -7,9 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from utils.errors import UserError
-from utils.judge.planted import fault as faults
-from utils.judge.sources import STEP as JUDGED_STEP
-from utils.judge.transplant import fold as transplants
+from utils.judge.names import JUDGED_STEP, PLANTED_STEP, TRANSPLANT_STEP
 from utils.model.inputs import open_inputs
 from utils.run import cli, storage
 from utils.run.hashing import HashCache
@@ -25,7 +23,7 @@ from utils.summary.fold_records import (
 # The task belongs to the last step, and each of the two makes it anew from what there is.
 LAST_STEP = 9
 CODE = (
-    "data.repeats", "ranking", "run.pictures", "judge.transplants", "judge.layers",
+    "data.repeats", "ranking", "drawing", "judge.transplants", "judge.layers",
     "summary.across_folds",
     "summary.statistics", "summary.fold_tables", "summary.effects", "summary.effect_files",
     "summary.recovery", "summary.figures.catalogue", "summary.figures.names",
@@ -92,9 +90,9 @@ def current_files(jobs: list[cli.Job]) -> tuple[dict[str, list[Path]], list[str]
         paths, ledger = job.paths, open_inputs(job).ledger
         tables = {
             **{paths.judged("scores", truth): JUDGED_STEP for truth in job.constants["TRUTHS"]},
-            paths.transplants: transplants.STEP,
-            paths.layers: transplants.STEP,
-            paths.planted_table: faults.STEP,
+            paths.transplants: TRANSPLANT_STEP,
+            paths.layers: TRANSPLANT_STEP,
+            paths.planted_table: PLANTED_STEP,
         }
         found[paths.name] = []
         for path, step in tables.items():

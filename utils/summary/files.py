@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from utils.run import pictures
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils import drawing
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary import across_folds, fold_tables, latex, notes, overview, short, workbook
 from utils.summary.figures import catalogue
@@ -99,7 +100,7 @@ def draw(task: Task, paths: SummaryPaths, figures: Iterable[catalogue.Drawn]) ->
     for drawn in figures:
         catalogue.save(task, paths, drawn)
         captions[drawn.title] = drawn.caption
-        missing |= pictures.missing_glyphs(drawn.figure)
+        missing |= drawing.missing_glyphs(drawn.figure)
     if missing:
         print(NO_GLYPH.format("".join(sorted(missing))))
     text = "\n\n".join(f"{name}: {caption.strip()}" for name, caption in captions.items())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from utils import constants as user_constants
-from utils.data.repeats import repeat_of
+from utils.data.repeats import SPLIT_SEED_IN_FORCE, repeat_of
 from utils.errors import UserError
 from utils.model import training
 from utils.model.inputs import ACCEPTED
@@ -15,7 +15,8 @@ from utils.model.pair import find_pair
 from utils.model.trainer_state import Recipe, epochs_of, read_recipe
 from utils.run import cli, storage
 from utils.run.hashing import hash_bytes
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.summary.fold_tables import STEP, judged_files, truths_of
 
 
@@ -138,7 +139,7 @@ def training_constants(paths: FoldPaths) -> dict[str, Any]:
     found = {
         f"training {name}": value
         for name, value in record.items()
-        if not name.startswith("the split ") and name != training.SPLIT_SEED_IN_FORCE
+        if not name.startswith("the split ") and name != SPLIT_SEED_IN_FORCE
     }
     seed, n_folds = training.seed_in_force(record), record.get("N_FOLDS")
     if isinstance(seed, int) and isinstance(n_folds, int) and n_folds > 0:

@@ -11,20 +11,12 @@ from utils.data.setting_names import ALL
 from utils.data.setting_names import COLUMNS as SETTINGS_COLUMNS
 from utils.data.settings import SETTINGS_STEP
 from utils.errors import UserError
-from utils.judge.given_seconds import GIVEN
-from utils.judge.scores.comparison import (
-    AT_K,
-    LIFTED,
-    NEURON,
-    ORACLE,
-    RANDOM_EXPECTED,
-    RANDOM_SAMPLED,
-    WEIGHT,
-)
+from utils.judge.names import GIVEN, LIFTED, NEURON, ORACLE, RANDOM_EXPECTED, RANDOM_SAMPLED, WEIGHT
+from utils.judge.scores.comparison import AT_K
 from utils.methods import METHODS
 from utils.run import storage
-from utils.run.ledger import TIME_COLUMNS
 from utils.run.paths import FoldPaths
+from utils.run.record import TIME_COLUMNS
 from utils.run.storage import undefused
 from utils.truth import CHANGE, REPAIR, TRUTHS
 

@@ -5,7 +5,7 @@ import unicodedata
 
 import pandas as pd
 
-from utils.judge.scores.comparison import LIFTED, NEURON
+from utils.judge.names import LIFTED, NEURON
 from utils.summary import across_folds, levels, statistics
 from utils.summary.fold_tables import FoldTables, seconds_of
 from utils.summary.views import View

@@ -4,7 +4,7 @@ A level is called as in the CSV files: weight, neuron, weight (from neuron). Whe
 there is room for a sign alone, * stands for the last.
 """
 
-from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
+from utils.judge.names import LIFTED, NEURON, WEIGHT
 
 STAR = f"* {LIFTED}: a neuron's score given to its 2d weights"
 AMONG_WEIGHTS = (WEIGHT, LIFTED)

@@ -4,7 +4,7 @@ import pandas as pd
 
 from utils import ranking
 from utils.data.repeats import describe
-from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
+from utils.judge.names import LIFTED, NEURON, WEIGHT
 from utils.summary import statistics
 from utils.summary.fold_tables import FoldTables
 from utils.summary.levels import STAR

@@ -9,8 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from utils.run import storage
-from utils.run.paths import SummaryPaths
 from utils.run.storage import undefused
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary import short
 from utils.summary.fold_tables import STEP, shown

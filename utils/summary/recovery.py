@@ -7,8 +7,8 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from utils.data.setting_names import ALL
-from utils.judge.scores.comparison import LIFTED, REFERENCES, WEIGHT
-from utils.judge.transplant.fold import CREDIT, ELSEWHERE, RANDOM
+from utils.judge.names import CREDIT, LIFTED, RANDOM, REFERENCES, WEIGHT
+from utils.judge.transplant.walk import ELSEWHERE
 from utils.summary.across_folds import spread
 from utils.summary.fold_tables import shown
 from utils.truth import CHANGE

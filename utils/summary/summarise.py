@@ -13,7 +13,8 @@ from typing import Any
 from utils.run import cli, storage
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
-from utils.run.paths import FoldPaths, SummaryPaths
+from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary import short
 from utils.summary.fold_records import (
@@ -39,7 +40,7 @@ KEY = f"{STEP}/summary"
 OF_FOLDS = "provenance of the folds"
 # The modules that decide the summary's content, by name: they are imported when it is made.
 CODE = (
-    "data.repeats", "ranking", "run.pictures", "summary.across_folds", "summary.bootstrap",
+    "data.repeats", "ranking", "drawing", "summary.across_folds", "summary.bootstrap",
     "summary.files",
     "summary.fold_records", "summary.fold_tables", "summary.latex", "summary.notes",
     "summary.statistics", "summary.summarise", "summary.workbook",

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from utils.data.repeats import describe
-from utils.judge.scores.comparison import CEILING, ORACLE
-from utils.judge.verdict.fold import read_nulls
-from utils.judge.verdict.relabelling import Relabelled
+from utils.judge.names import CEILING, ORACLE
+from utils.judge.verdict.relabelling import Relabelled, read_nulls
 from utils.judge.verdict.specificity import specificity
 from utils.run import storage
 from utils.run.paths import FoldPaths

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.errors import UserError
-
 
 @dataclass(frozen=True)
 class Border:
@@ -92,6 +90,10 @@ def require_positives(borders: Mapping[str, Border], source: str) -> None:
     ----------
     borders : by what the level's items are, "weights" or "neurons".
     source : the truth, as the message names it.
+
+    Raises
+    ------
+    ValueError : it has none; the message says why, and what to do.
     """
     for items, border in borders.items():
         if border.n_positives:
@@ -103,4 +105,4 @@ def require_positives(borders: Mapping[str, Border], source: str) -> None:
                 "take checkpoints that are stored in float32, or set POSITIVE_PERCENT in "
                 f"utils/constants.py to {thousandths / 1000:g} or more"
             )
-        raise UserError(f"{source}: {border.shortfall(items)}; {remedy}")
+        raise ValueError(f"{source}: {border.shortfall(items)}; {remedy}")

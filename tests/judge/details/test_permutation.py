@@ -15,7 +15,7 @@ def random_set(rng, m, d, k):
 
 def clustered_scores(rng, m, d, strength):
     """Noise per weight plus a level that all weights of a neuron share."""
-    neurons = ranking.lift(rng.normal(size=m), d)
+    neurons = ranking.spread(rng.normal(size=m), d)
     return strength * neurons + rng.normal(size=ranking.n_weights(m, d))
 
 
@@ -142,7 +142,7 @@ def test_p_is_uniform_on_clustered_noise_where_the_test_over_weights_is_not():
 def test_it_finds_a_method_that_knows_the_neurons():
     rng = np.random.default_rng(8)
     m, d, k = 40, 8, 64
-    level = ranking.lift(rng.normal(size=m), d)
+    level = ranking.spread(rng.normal(size=m), d)
     tops = [ranking.rank_by(2 * level + rng.normal(size=2 * m * d))[:k] for _ in range(2)]
     result = permutation.neuron_permutation_test(*tops, m, d, draws=999, seed=0)
     assert result.p == 1 / 1000
@@ -222,7 +222,7 @@ def test_membership_without_ties_is_the_set():
 def test_overlap_of_a_lifted_neuron_method_is_its_expectation():
     rng = np.random.default_rng(13)
     m, d, k = 12, 5, 25
-    lifted = ranking.lift(rng.normal(size=m), d)
+    lifted = ranking.spread(rng.normal(size=m), d)
     truth = random_set(rng, m, d, k)
     member = permutation.neuron_rows(ranking.top_membership(lifted, k), m, d)
     result = permutation.neuron_overlap_test(

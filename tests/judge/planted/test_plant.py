@@ -9,7 +9,7 @@ import torch
 
 from utils import ranking
 from utils.judge.planted import plant as planted
-from utils.judge.planted.fault import judge_methods
+from utils.judge.planted.fault import judge_method
 from utils.methods.evidence import Evidence
 from utils.model.states import states_from_h
 
@@ -163,10 +163,10 @@ def test_every_method_is_run_on_the_planted_model(toy, planted_fault):
     after = planted.planted_states(fault, toy.states)
     neg, pos = np.arange(3), np.arange(3, 9)
     evidence = Evidence(fault.tail, after, neg, pos, 0, 20, {})
-    rows = judge_methods(METHODS, evidence, plan.weights)
+    truth = planted.planted_truth(plan.weights, len(flat(fault.tail)))
+    rows = [judge_method(key, method, evidence, truth) for key, method in METHODS.items()]
     assert [row["method"] for row in rows] == [name for _, name in METHODS]
     (size,) = [row for row in rows if row["method"] == "magnitude"]
     scores = np.abs(flat(fault.tail))
-    truth = planted.planted_truth(plan.weights, len(scores))
     expected = planted.score_row(scores, ranking.rank_by(scores), truth)
     assert {name: size[name] for name in expected} == expected

@@ -99,8 +99,9 @@ def test_more_faults_keep_the_ones_there_are(done, server, tmp_path):
     root = shutil.copytree(done[0], tmp_path / "root")
     finished = server.run(9, root, constants={"PLANTED_FAULTS": 4})
     assert finished.status == 0
-    made = {p for p in finished.points if p.startswith("rename") and "_rows.csv" in p}
-    assert {name.split("/")[-1] for name in made} == {"neurons3_rows.csv", "weights3_rows.csv"}
+    made = {p.split("/")[-1] for p in finished.points if p.startswith("rename") and "planted/" in p}
+    assert {"neurons3_fault.csv", "weights3_fault.csv"} <= made
+    assert all(name.startswith(("neurons3_", "weights3_")) for name in made)
 
 
 def test_only_the_methods_that_run_are_asked(done, server, tmp_path):
@@ -156,7 +157,8 @@ def test_a_users_methods_are_asked_too(done, server, tmp_path):
     ours = table[table["method"] == "magnitude"].drop(columns="method")
     own = table[table["method"] == "size"].drop(columns="method")
     assert len(own) and own.reset_index(drop=True).equals(ours.reset_index(drop=True))
-    assert not [p for p in finished.points if p.endswith("_rows.csv")]  # ours are kept
+    made = [p for p in finished.points if p.startswith("rename") and "planted/" in p]
+    assert made and all(p.endswith("_weight_size.csv") for p in made)  # ours are kept
     # Later calls have its rows until its file, or M1, is another one.
     known = pipeline.results(root)
     again = server.run(9, root)

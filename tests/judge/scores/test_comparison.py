@@ -1,14 +1,13 @@
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from utils import ranking
-from utils.judge.scores import comparison, metrics, nulls
-from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
+from utils.judge.names import LIFTED, NEURON, WEIGHT
+from utils.judge.scores import comparison, ground_truth, nulls, ties
 
 M, D = 12, 5  # 120 weights
 PERCENTS = (0.1, 0.5, 1, 2, 5, 10)
@@ -18,12 +17,12 @@ LABELS = ["0.1%", "0.5%", "1%", "2%", "5%", "10%", "n"]
 def make_truth(seed=0, m=M, d=D, ns=(1, 2), percents=PERCENTS):
     rng = np.random.default_rng(seed)
     abs_diff = rng.exponential(size=2 * m * d).astype(np.float32)
-    return comparison.prepare_truth(abs_diff, m, d, percents, 1, ns)
+    return ground_truth.prepare_truth(abs_diff, m, d, percents, 1, ns)
 
 
 def groups_at(level, scores, truth, ns=(1, 2)):
     if level == LIFTED:
-        return metrics.group_neurons(scores, truth.by_neuron)
+        return ties.group_neurons(scores, truth.by_neuron)
     make = {WEIGHT: comparison.weight_groups, NEURON: comparison.neuron_groups}[level]
     return make(scores, ranking.rank_by(scores), truth, ns)
 
@@ -45,7 +44,7 @@ def test_noise_scores_the_base_rate_at_every_k_where_the_matrices_change_unequal
     rng = np.random.default_rng(1)
     m, d = 120, 60
     abs_diff = unequal_matrices(rng, m, d)
-    truth = comparison.prepare_truth(abs_diff, m, d, PERCENTS, 1, (7,))
+    truth = ground_truth.prepare_truth(abs_diff, m, d, PERCENTS, 1, (7,))
     assert truth.weights.positive_shares[0] > 1.5 * truth.weights.positive_shares[1]
     runs = [compare(rng.random(2 * m * d), truth, n=7) for _ in range(40)]
     for label, k in truth.ks(WEIGHT, 7).items():
@@ -65,13 +64,13 @@ def test_ranks_sorted_within_each_matrix_would_have_made_noise_look_perfect():
         ranks = ranking.inverse(ranking.rank_by(scores))
         return ranking.flatten(*(np.sort(part) for part in (ranks[: m * d], ranks[m * d :])))
 
-    wrong_truth = comparison.prepare_truth(
+    wrong_truth = ground_truth.prepare_truth(
         -sorted_within(abs_diff).astype(np.float32) + 2 * m * d, m, d, PERCENTS, 1, (7,)
     )
     wrong = compare(-sorted_within(noise).astype(float), wrong_truth, n=7)
     assert wrong["precision@0.1%"] == 1
     assert wrong["overlap@1%"] > 0.6
-    truth = comparison.prepare_truth(abs_diff, m, d, PERCENTS, 1, (7,))
+    truth = ground_truth.prepare_truth(abs_diff, m, d, PERCENTS, 1, (7,))
     right = compare(noise, truth, n=7)
     assert right["precision@0.1%"] < 0.2
     assert right["overlap@1%"] < 0.05
@@ -113,7 +112,7 @@ def test_a_lifted_method_scores_as_a_weight_method_with_its_neurons_scores(level
     rng = np.random.default_rng(4)
     scores = rng.normal(size=M) if levels is None else rng.integers(0, levels, M).astype(float)
     assert compare(scores, truth, LIFTED) == pytest.approx(
-        compare(ranking.lift(scores, D), truth, WEIGHT)
+        compare(ranking.spread(scores, D), truth, WEIGHT)
     )
 
 
@@ -122,8 +121,8 @@ def test_no_neuron_score_recalls_more_positives_than_the_oracle(seed):
     m, d = 5, 4
     rng = np.random.default_rng(seed)
     abs_diff = rng.exponential(size=2 * m * d).astype(np.float32)
-    truth = comparison.prepare_truth(abs_diff, m, d, (5, 20, 33, 50, 80), 25, (1,))
-    best = compare(comparison.oracle(truth), truth, LIFTED, n=1)
+    truth = ground_truth.prepare_truth(abs_diff, m, d, (5, 20, 33, 50, 80), 25, (1,))
+    best = compare(ground_truth.oracle(truth), truth, LIFTED, n=1)
     names = [name for name in best if name.startswith("precision@")]
     reached = dict.fromkeys(names, 0.0)
     for order in itertools.permutations(np.arange(5.0)):
@@ -174,7 +173,7 @@ def test_the_first_hit_of_a_truncated_ranking_exists_where_it_is_certain():
 @pytest.mark.parametrize("level", [WEIGHT, NEURON])
 def test_the_random_row_is_that_of_scores_that_say_nothing(level):
     truth = make_truth(8)
-    size = truth.truth(level).n_items
+    size = truth.gains(level).n_items
     expected = comparison.random_expected(truth, level, 2)
     found = compare(np.zeros(size), truth, level)
     assert expected.pop("kendall") == expected.pop("spearman") == 0
@@ -192,7 +191,7 @@ def test_preferring_one_matrix_beats_random_and_not_the_stratified_null():
     rng = np.random.default_rng(10)
     m, d = 120, 60
     abs_diff = unequal_matrices(rng, m, d)
-    truth = comparison.prepare_truth(abs_diff, m, d, (10, 50), 1, (30,))
+    truth = ground_truth.prepare_truth(abs_diff, m, d, (10, 50), 1, (30,))
     prefers_bef = np.repeat([1.0, 0.0], m * d)
     found = compare(prefers_bef, truth, n=30)
     for label, k in truth.ks(WEIGHT, 30).items():
@@ -232,21 +231,3 @@ def test_table_holds_every_value_and_leaves_the_others_empty():
     for name, value in whole.items():
         assert table.loc[0, name] == pytest.approx(value, nan_ok=True)
     assert table.loc[1, ["ap", "auc", "spearman"]].isna().all()
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("weight_mine_score.npy", ("weight", "mine")),
-        ("neuron_my_method_score.npy", ("neuron", "my_method")),
-        ("weight_vdiff+mean_act_score.npy", ("weight", "vdiff+mean_act")),
-        ("weight_mine_n96_score.npy", ("weight", "mine_n96")),
-        ("weight_mine_ranking.npy", None),
-        ("layer_mine_score.npy", None),
-        ("weight_score.npy", None),
-        ("weight__score.npy", None),
-        ("weights_mine_score.npy", None),
-    ],
-)
-def test_a_users_file_is_known_by_its_name(name, expected):
-    assert comparison.user_method(Path("somewhere") / name) == expected

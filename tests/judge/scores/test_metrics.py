@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
 from utils import ranking
-from utils.judge.scores import metrics
+from utils.judge.scores import gains, metrics, ties
 
 AT_K = ("precision", "recall", "f1", "overlap", "lift", "lift_stratified", "ndcg", "mass")
 WHOLE = ("ap", "auc", "spearman", "first_hit", "first_hit_best", "first_hit_worst", "exam")
@@ -20,8 +20,8 @@ WHOLE = ("ap", "auc", "spearman", "first_hit", "first_hit_best", "first_hit_wors
 
 def evaluate(scores, gain, wanted, ks, stratum=None):
     """Every metric of scores given item by item: `name@K` and the whole-ranking ones."""
-    truth = metrics.make_truth(gain, wanted, stratum)
-    groups = metrics.group_items(scores, ranking.rank_by(scores), truth, ks)
+    truth = gains.make_gains(gain, wanted, stratum)
+    groups = ties.group_items(scores, ranking.rank_by(scores), truth, ks)
     return evaluate_groups(groups, truth, ks)
 
 
@@ -279,25 +279,25 @@ def test_a_lifted_neuron_ranking_scores_as_its_scores_given_to_every_weight(m, d
         gain = np.where(gain > 1, np.ceil(gain), 0).astype(np.float32)
     neuron_scores = rng.normal(size=m) if levels is None else rng.integers(0, levels, m) * 1.0
     wanted = m * d if tied else 3
-    truth = metrics.make_truth(gain, wanted, np.repeat(np.array([0, 1], dtype=np.int8), m * d))
+    truth = gains.make_gains(gain, wanted, np.repeat(np.array([0, 1], dtype=np.int8), m * d))
     ks = range(1, 2 * m * d + 1)
-    lifted = ranking.lift(neuron_scores, d)
-    expanded = metrics.group_items(lifted, ranking.rank_by(lifted), truth, ks)
-    counted = metrics.group_neurons(neuron_scores, metrics.count_by_neuron(truth, m, d, ks))
+    lifted = ranking.spread(neuron_scores, d)
+    expanded = ties.group_items(lifted, ranking.rank_by(lifted), truth, ks)
+    counted = ties.group_neurons(neuron_scores, ties.count_by_neuron(truth, m, d, ks))
     assert counted.n_items == expanded.n_items == 2 * m * d
     assert_same(evaluate_groups(counted, truth, ks), evaluate_groups(expanded, truth, ks))
 
 
 def test_the_order_within_ties_changes_nothing():
     scores, gain, stratum = random_case(11, levels=3)
-    truth = metrics.make_truth(gain, 6, stratum)
+    truth = gains.make_gains(gain, 6, stratum)
     ks = [1, 7, 60]
     order = ranking.rank_by(scores)
     other = np.lexsort((-np.arange(60), -scores)).astype(np.int32)
     assert not np.array_equal(order, other)
     assert_same(
-        evaluate_groups(metrics.group_items(scores, other, truth, ks), truth, ks),
-        evaluate_groups(metrics.group_items(scores, order, truth, ks), truth, ks),
+        evaluate_groups(ties.group_items(scores, other, truth, ks), truth, ks),
+        evaluate_groups(ties.group_items(scores, order, truth, ks), truth, ks),
     )
 
 
@@ -307,9 +307,9 @@ def test_the_order_within_ties_changes_nothing():
     ids=["ascending", "an item twice", "one item only"],
 )
 def test_a_ranking_that_is_not_of_these_scores_is_refused(order):
-    truth = metrics.make_truth(np.arange(4.0), 1)
+    truth = gains.make_gains(np.arange(4.0), 1)
     with pytest.raises(ValueError, match="does not order"):
-        metrics.group_items(np.array([4.0, 3, 2, 1]), np.array(order, dtype=np.int32), truth, [1])
+        ties.group_items(np.array([4.0, 3, 2, 1]), np.array(order, dtype=np.int32), truth, [1])
 
 
 @pytest.mark.parametrize(
@@ -330,19 +330,19 @@ def test_a_ranking_that_is_not_of_these_scores_is_refused(order):
 def test_positives_end_before_a_tie_and_an_unchanged_item_is_never_one(
     gain, wanted, expected, dtype
 ):
-    truth = metrics.make_truth(np.array(gain, dtype=dtype), wanted)
+    truth = gains.make_gains(np.array(gain, dtype=dtype), wanted)
     assert np.flatnonzero(truth.positives).tolist() == expected
     assert (truth.n_positives, truth.border.wanted) == (len(expected), wanted)
 
 
 def test_the_truth_knows_mid_ranks_and_the_ideal():
-    truth = metrics.make_truth(np.array([1.0, 2, 2, 2, 0]), 3)
+    truth = gains.make_gains(np.array([1.0, 2, 2, 2, 0]), 3)
     assert truth.midrank2.tolist() == [8, 4, 4, 4, 10]
     assert truth.ideal.tolist() == [2, 2, 2, 1, 0]
 
 
 def test_expected_places_in_the_truths_top_are_whole_numbers_where_nothing_ties():
-    truth = metrics.make_truth(np.array([1.0, 2, 2, 2, 0, 0]), 3)
+    truth = gains.make_gains(np.array([1.0, 2, 2, 2, 0, 0]), 3)
 
     def places(k):
         return truth.expect_in_top(k, truth.midrank2, lambda mask: mask + 0)

@@ -9,7 +9,7 @@ import references
 from scipy import stats
 
 from utils import ranking
-from utils.judge.scores import metrics, nulls
+from utils.judge.scores import gains, metrics, nulls, ties
 
 GAIN = [0.5, 3, 0.1, 2, 4, 0.2]
 TIED = [0, 3, 0, 2, 4, 2]
@@ -19,12 +19,12 @@ SHUFFLED = ("precision", "recall", "f1", "overlap", "lift", "ndcg", "mass")
 
 def make(gain, n_positives, stratum=None):
     strata = None if stratum is None else np.array(stratum, dtype=np.int8)
-    return metrics.make_truth(np.array(gain, dtype=float), n_positives, strata)
+    return gains.make_gains(np.array(gain, dtype=float), n_positives, strata)
 
 
 def groups_of(scores, truth, ks):
     scores = np.asarray(scores, dtype=np.float64)
-    return metrics.group_items(scores, ranking.rank_by(scores), truth, ks)
+    return ties.group_items(scores, ranking.rank_by(scores), truth, ks)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ import torch
 
 from utils import ranking
 from utils.errors import UserError
+from utils.judge import names
 from utils.judge.details import curves as details
 from utils.judge.details import permutation
-from utils.judge.scores import comparison, metrics
-from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT
+from utils.judge.names import LIFTED, NEURON, WEIGHT
+from utils.judge.scores import comparison, gains, ground_truth, ties
 from utils.summary import fold_tables, notes
 
 M, D = 512, 128
@@ -30,12 +31,12 @@ def bf16_epoch():
     weights = torch.from_numpy(rng.normal(0, 0.02, N)).bfloat16()
     steps = torch.from_numpy(rng.normal(0, 2.5e-7, N))
     change = ((weights.double() + steps).bfloat16() - weights).abs().float().numpy()
-    return comparison.prepare_truth(change, M, D, PERCENTS, 1, [16])
+    return ground_truth.prepare_truth(change, M, D, PERCENTS, 1, [16])
 
 
 def score(scores, truth, level):
     if level == LIFTED:
-        groups = metrics.group_neurons(scores, truth.by_neuron)
+        groups = ties.group_neurons(scores, truth.by_neuron)
     else:
         make = {WEIGHT: comparison.weight_groups, NEURON: comparison.neuron_groups}[level]
         groups = make(scores, ranking.rank_by(scores), truth, [16])
@@ -59,7 +60,7 @@ def test_a_score_that_is_only_the_index_scores_chance(bf16_epoch, sign):
         sd = math.sqrt(k * r / N) / k  # of precision, and nearly of overlap
         assert found[f"precision@{label}"] == pytest.approx(r / N, abs=4 * sd), label
         assert found[f"overlap@{label}"] == pytest.approx(k / N, abs=4 * sd), label
-    best = score(comparison.oracle(bf16_epoch), bf16_epoch, LIFTED)
+    best = score(ground_truth.oracle(bf16_epoch), bf16_epoch, LIFTED)
     assert found["lift@1%"] < best["lift@1%"]
     assert found["auc"] == pytest.approx(0.5, abs=0.1)
 
@@ -99,11 +100,11 @@ def tied_case(seed=0, m=20, d=6):
 
 def everything(gain, weight_scores, neuron_scores, m, d):
     """What step 7 keeps of two methods and the oracle, one number a name."""
-    truth = comparison.prepare_truth(gain, m, d, (1, 5, 10, 30), 6, [2])
+    truth = ground_truth.prepare_truth(gain, m, d, (1, 5, 10, 30), 6, [2])
     assert truth.weights.n_positives < ranking.share_of(6, len(gain))
     bins = details.neuron_bins(truth)
     ks = details.curve_ks(len(gain))
-    oracle = comparison.oracle(truth)
+    oracle = ground_truth.oracle(truth)
     found = {}
     for name, scores, level in [("w", weight_scores, WEIGHT), ("n", neuron_scores, NEURON),
                                 ("oracle", oracle, NEURON)]:  # fmt: skip
@@ -125,7 +126,7 @@ def everything(gain, weight_scores, neuron_scores, m, d):
 
 def score_of(scores, truth, level):
     if level == LIFTED:
-        groups = metrics.group_neurons(scores, truth.by_neuron)
+        groups = ties.group_neurons(scores, truth.by_neuron)
     else:
         make = {WEIGHT: comparison.weight_groups, NEURON: comparison.neuron_groups}[level]
         groups = make(scores, ranking.rank_by(scores), truth, [2])
@@ -154,7 +155,7 @@ def test_neurons_with_equally_many_positives_share_their_bins():
     values = np.array([0.5, 0.1, 0.0, 0.25, 0.15, 0.0])
     positives = [0, 3, 1, 1, 1, 0]
     order = ranking.rank_by(np.array(positives, dtype=np.float32))
-    start = metrics.group_starts(np.array(positives)[order])
+    start = gains.group_starts(np.array(positives)[order])
     bins = details.NeuronBins(order, start, np.array([0, 0, 1, 1, 2, 2]))
     orders = [
         [1, *ones, *zeros]
@@ -171,7 +172,7 @@ def test_neurons_with_equally_many_positives_share_their_bins():
 @pytest.fixture
 def no_methods_of_ours():
     with pytest.MonkeyPatch.context() as patch:
-        given.without_own_methods(patch)
+        given.without_models(patch)
         yield
 
 
@@ -208,10 +209,10 @@ def test_every_table_of_step_7_has_the_positives_there_are(tmp_path, no_methods_
     assert tests.loc[("index", "5%"), "k"] == 32
     assert tests.loc[("index", "5%"), "observed"] == pytest.approx(32 * 12 / 620, rel=1e-5)
     curves = pd.read_csv(paths.judged("curves"))
-    ideal = curves[curves["method"] == details.IDEAL]
+    ideal = curves[curves["method"] == names.IDEAL]
     assert ideal["recall"].to_numpy() == pytest.approx(np.minimum(ideal["k"] / 20, 1))
     places = pd.read_csv(paths.judged("locations"))
-    truth = places[places["method"] == details.TRUTH].set_index(["matrix", "bin"])["share"]
+    truth = places[places["method"] == names.TRUTH].set_index(["matrix", "bin"])["share"]
     # Neurons 20 and 30 hold 8 each and share the first two bins; neuron 9 is third.
     for bin_, share in [(0, 0.2), (1, 0.2), (2, 0.2), (3, 0)]:
         assert truth["W_bef", bin_] == pytest.approx(share)

@@ -109,7 +109,7 @@ def test_a_neuron_gives_its_row_and_its_column_in_canonical_order():
     assert order.dtype == np.int32
     assert order[: 2 * d].tolist() == [12, 13, 14, 15 + 4, 15 + 9, 15 + 14]
     assert sorted(order.tolist()) == list(range(2 * m * d))
-    lifted = ranking.lift(np.arange(m, dtype=np.float32), d)
+    lifted = ranking.spread(np.arange(m, dtype=np.float32), d)
     assert lifted[order[: 2 * d]].tolist() == [4] * 2 * d
 
 

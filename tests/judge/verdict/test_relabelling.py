@@ -7,8 +7,8 @@ import pytest
 
 from utils import ranking
 from utils.judge.details.permutation import draw_relabellings
-from utils.judge.scores import metrics
-from utils.judge.scores.comparison import NEURON, WEIGHT
+from utils.judge.names import NEURON, WEIGHT
+from utils.judge.scores import gains, metrics, ties
 from utils.judge.verdict.relabelling import (
     membership,
     neuron_membership,
@@ -29,10 +29,10 @@ def scores_of(seed, level, ties):
 
 def lift_at(scores, level, positives, k):
     """By the metrics of step 7."""
-    at_weights = ranking.lift(scores, D) if level == NEURON else scores
-    truth = metrics.make_truth(positives.astype(np.float32), int(positives.sum()))
+    at_weights = ranking.spread(scores, D) if level == NEURON else scores
+    truth = gains.make_gains(positives.astype(np.float32), int(positives.sum()))
     order = ranking.rank_by(at_weights.astype(np.float32))
-    groups = metrics.group_items(at_weights.astype(np.float32), order, truth, [k])
+    groups = ties.group_items(at_weights.astype(np.float32), order, truth, [k])
     return metrics.at_k(groups, truth, k, metrics.discounts(k))["lift"]
 
 
@@ -54,8 +54,8 @@ def test_the_trace_is_the_mean_lift(level, ties, k):
 @pytest.mark.parametrize("k", range(1, N + 1))
 def test_a_neurons_membership_is_that_of_its_weights(k):
     scores = scores_of(0, NEURON, ties=True)
-    expected = ranking.top_membership(ranking.lift(scores, D), k)
-    assert ranking.lift(neuron_membership(scores, D, k), D) == pytest.approx(expected, rel=1e-6)
+    expected = ranking.top_membership(ranking.spread(scores, D), k)
+    assert ranking.spread(neuron_membership(scores, D, k), D) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("level", [WEIGHT, NEURON])
@@ -65,7 +65,7 @@ def test_moments_and_draws_are_those_of_all_relabellings(level):
     positives = rng.random(N) < 0.3
     scores, k = scores_of(3, level, ties=True), 10
     rows = positive_rows(positives, M, D).rows.toarray()
-    top = ranking.top_membership(ranking.lift(scores, D) if level == NEURON else scores, k)
+    top = ranking.top_membership(ranking.spread(scores, D) if level == NEURON else scores, k)
     bef, aft = ranking.unflatten(top, M, D)
     mine = np.concatenate([bef, aft.T], axis=1)  # (m, 2d)
     scale = N / (k * positives.sum())

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from utils import ranking
-from utils.judge.scores.comparison import NEURON, WEIGHT
+from utils.judge.names import NEURON, WEIGHT
 from utils.judge.verdict.relabelling import membership, positive_rows
 from utils.judge.verdict.specificity import cross_lifts, specificity
 
@@ -37,7 +37,7 @@ def test_every_pair_of_settings(level):
     assert len(table) == 6
     for row in table.itertuples(index=False):
         at_weights = scores[row.setting]
-        at_weights = ranking.lift(at_weights, D) if level == NEURON else at_weights
+        at_weights = ranking.spread(at_weights, D) if level == NEURON else at_weights
         expected = brute_lift(at_weights, positives[row.truth_setting], K)
         assert row[2] == pytest.approx(expected, abs=0.06)
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from utils import ranking
 from utils.judge.details import permutation
-from utils.judge.scores import metrics, nulls
-from utils.judge.scores.comparison import AT_K, LIFTED, NEURON, WEIGHT, FoldTruth
+from utils.judge.names import NEURON
+from utils.judge.scores.gains import group_starts
+from utils.judge.scores.ground_truth import GroundTruth
+from utils.judge.scores.ties import group_neurons
 
-IDEAL, TRUTH = "ideal", "ground truth"
 CURVE_POINTS = 200
 LOWEST_PERCENT = 0.01
 MOST_BINS = 64
@@ -25,43 +26,25 @@ LOCATION_COLUMNS = ["ds", "fold", "setting", "level", "method", "matrix", "bin",
 CURVE_COLUMNS = ["ds", "fold", "setting", "level", "method", "percent", "k", "mass", "recall"]
 
 
-def stratified(
-    groups: metrics.TieGroups, truth: FoldTruth, n: int | None, limit: int | None = None
-) -> dict[str, float]:
-    """What a random ranking scores that mixes the two matrices like this one, by column name.
-
-    groups : of a ranking of weights.
-    n : neuron budget of the columns @n; None leaves them out.
-    limit : items that a truncated ranking holds; what lies beyond has no column.
-    """
-    row: dict[str, float] = {}
-    for label, k in truth.ks(WEIGHT, n).items():
-        if limit is not None and k > limit:
-            continue
-        values = nulls.stratified_at_k(groups, truth.weights, k, truth.discount)
-        row |= {f"{name}@{label}": values[name] for name in AT_K}
-    return row
-
-
 def weight_scores(scores: np.ndarray, level: str, d: int) -> np.ndarray:
     """Scores of a method at weight level: a neuron's score goes to its 2d weights."""
-    return ranking.lift(scores, d) if level == NEURON else scores
+    return ranking.spread(scores, d) if level == NEURON else scores
 
 
-def truth_rows(truth: FoldTruth, k: int) -> np.ndarray:
+def truth_rows(truth: GroundTruth, k: int) -> np.ndarray:
     """Probability of each weight to be in the truth's top k: float32 (m, 2d), sums to k."""
     side = truth.weights
     member = side.expect_in_top(k, side.midrank2, lambda mask: mask.astype(np.float32))
     return permutation.neuron_rows(member, truth.m, truth.d)
 
 
-def positive_rows(truth: FoldTruth) -> np.ndarray:
+def positive_rows(truth: GroundTruth) -> np.ndarray:
     """The positive weights, one neuron a row: float32 (m, 2d) of 0 and 1."""
     positives = truth.weights.positives.astype(np.float32)
     return permutation.neuron_rows(positives, truth.m, truth.d)
 
 
-def method_rows(scores: np.ndarray, level: str, truth: FoldTruth, k: int) -> np.ndarray:
+def method_rows(scores: np.ndarray, level: str, truth: GroundTruth, k: int) -> np.ndarray:
     """Probability of each weight to be in a method's top k: float32 (m, 2d), sums to k."""
     at_weights = weight_scores(scores, level, truth.d)
     return permutation.neuron_rows(
@@ -100,12 +83,12 @@ class NeuronBins:
         return np.bincount(self.bins, weights=np.repeat(means, sizes))
 
 
-def neuron_bins(truth: FoldTruth) -> NeuronBins:
+def neuron_bins(truth: GroundTruth) -> NeuronBins:
     """Cut the neurons into `MOST_BINS` bins, or one per neuron where there are fewer."""
     positives = truth.by_neuron.positives
     order = ranking.rank_by(positives.astype(np.float32))
     bins = np.arange(truth.m) * min(MOST_BINS, truth.m) // truth.m
-    return NeuronBins(order, metrics.group_starts(positives[order]), bins)
+    return NeuronBins(order, group_starts(positives[order]), bins)
 
 
 def location_rows(rows: np.ndarray, bins: NeuronBins, d: int) -> list[dict]:
@@ -133,7 +116,7 @@ def curve_ks(n_items: int) -> np.ndarray:
 
 
 def method_curve(
-    scores: np.ndarray, order: np.ndarray | None, level: str, truth: FoldTruth, ks: np.ndarray
+    scores: np.ndarray, order: np.ndarray | None, level: str, truth: GroundTruth, ks: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Expected mass and recall of the first K weights, at every K: each (len(ks),).
 
@@ -144,10 +127,10 @@ def method_curve(
     """
     side = truth.weights
     if level == NEURON:
-        groups = metrics.group_neurons(scores, truth.by_neuron)
+        groups = group_neurons(scores, truth.by_neuron)
         start, gain, positives = groups.start, groups.gain, groups.positives
     else:
-        start = metrics.group_starts(scores[order])
+        start = group_starts(scores[order])
         gain = np.add.reduceat(side.gain[order], start[:-1], dtype=np.float64)
         positives = np.add.reduceat(side.positives[order], start[:-1], dtype=np.int64)
     return {
@@ -160,13 +143,8 @@ def _cumulative(start: np.ndarray, values: np.ndarray, ks: np.ndarray) -> np.nda
     return np.interp(ks, start, np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)]))
 
 
-def ideal_curve(truth: FoldTruth, ks: np.ndarray) -> dict[str, np.ndarray]:
+def ideal_curve(truth: GroundTruth, ks: np.ndarray) -> dict[str, np.ndarray]:
     """`method_curve` of the truth's own ranking: no method can be above it."""
     side = truth.weights
     mass = np.cumsum(side.ideal)[ks - 1] / side.total_gain
     return {"mass": mass, "recall": np.minimum(ks / side.n_positives, 1)}
-
-
-def shown_level(level: str) -> str:
-    """The level at which a method stands among weights."""
-    return LIFTED if level == NEURON else level

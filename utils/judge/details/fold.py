@@ -1,38 +1,30 @@
 """What step 7 keeps of the setting `all` for the summary: permutation tests, places, curves."""
 
-from types import ModuleType
-
 import pandas as pd
 from tqdm import tqdm
 
 from utils import ranking
 from utils.data.setting_names import ALL
-from utils.judge.details import curves as details
-from utils.judge.details import permutation
-from utils.judge.scores.comparison import WEIGHT
-from utils.judge.sources import Source, read_order, read_scores, shown_name
-from utils.judge.truths import TruthOfFold
+from utils.judge.details import curves, permutation
+from utils.judge.names import IDEAL, TRUTH, WEIGHT, shown_level
+from utils.judge.rankings.files import read_order, read_scores
+from utils.judge.rankings.source import Rankings, files_of
+from utils.judge.references.fold import reference_sources
+from utils.judge.scores.ground_truth import GroundTruth
+from utils.judge.truth_files import TruthFiles, task_name
 from utils.model.inputs import Inputs
 from utils.run.cli import Job
-from utils.truth import CHANGE
 
 
-def write_permutations(
-    job: Job,
-    inputs: Inputs,
-    truth: TruthOfFold,
-    sources: list[Source],
-    ns: list[int],
-    code: tuple[ModuleType, ...],
-) -> None:
+def write_permutations(job: Job, inputs: Inputs, truth: TruthFiles, rankings: Rankings) -> None:
     """Neuron-permutation tests of each method under `all`, and where its top 1% lies."""
-    paths = job.paths
+    paths, sources = job.paths, rankings.whole_under(ALL)
     task = inputs.ledger.task(
-        "permutation" if truth.name == CHANGE else f"permutation/{truth.name}",
-        inputs=[(truth.file(ALL), _step(truth)), *(path for s in sources for path in s.inputs)],
+        task_name("permutation", truth.name),
+        inputs=[truth.file_under_all, *files_of(sources)],
         constants=["POSITIVE_PERCENT", "K_PERCENTS", "SEED", "PERMUTATION_DRAWS"],
-        parameters={"budgets": ns},
-        code=(*code, permutation),
+        parameters={"budgets": list(truth.ns)},
+        makes=[write_permutations, reference_sources],
     )
     if task.done:
         return
@@ -40,73 +32,65 @@ def write_permutations(
         given = truth.read(ALL)
         draws = job.constants["PERMUTATION_DRAWS"]
         relabellings = permutation.draw_relabellings(given.m, draws, job.seed)
-        percent = job.constants["POSITIVE_PERCENT"]
-        n_weights = given.weights.n_items
-        whole = f"{percent:g}%"
-        tops = {whole: ranking.share_of(percent, n_weights)}
-        tops |= {f"n{n}": ranking.weight_budget(n, n_weights) for n in ns}
-        theirs = {k: details.truth_rows(given, k) for k in set(tops.values())}
-        bins = details.neuron_bins(given)
+        tops = tops_of(given, job.constants["POSITIVE_PERCENT"], truth.ns)
+        theirs = {k: curves.truth_rows(given, k) for k in set(tops.values())}
+        bins = curves.neuron_bins(given)
         head = {"ds": paths.ds, "fold": paths.fold, "setting": ALL}
         located = [
-            head | {"level": WEIGHT, "method": details.TRUTH} | row
-            for row in details.location_rows(details.positive_rows(given), bins, given.d)
+            head | {"level": WEIGHT, "method": TRUTH} | row
+            for row in curves.location_rows(curves.positive_rows(given), bins, given.d)
         ]
         tested = []
         for source in tqdm(sources, desc="permutation test", unit="ranking"):
-            scores = read_scores(source, given)
-            row = head | {"level": details.shown_level(source.level), "method": shown_name(source)}
+            scores, level = read_scores(source, given), source.key.level
+            row = head | {"level": shown_level(level), "method": source.shown_name}
             for top, k in tops.items():
-                mine = details.method_rows(scores, source.level, given, k)
-                test = details.permutation_row(mine, theirs[k], k, relabellings)
+                mine = curves.method_rows(scores, level, given, k)
+                test = curves.permutation_row(mine, theirs[k], k, relabellings)
                 tested.append(row | {"top": top} | test)
-                if top == whole:
-                    where = details.location_rows(mine, bins, given.d)
+                if top == next(iter(tops)):
+                    where = curves.location_rows(mine, bins, given.d)
                     located += [row | place for place in where]
         tests, places = (paths.judged(kind, truth.name) for kind in ("permutation", "locations"))
-        task.save_table(tests, pd.DataFrame(tested, columns=details.PERMUTATION_COLUMNS))
-        task.save_table(places, pd.DataFrame(located, columns=details.LOCATION_COLUMNS))
+        task.save_table(tests, pd.DataFrame(tested, columns=curves.PERMUTATION_COLUMNS))
+        task.save_table(places, pd.DataFrame(located, columns=curves.LOCATION_COLUMNS))
     job.log.info("wrote %s and %s", tests, places.name)
 
 
-def write_curves(
-    job: Job,
-    inputs: Inputs,
-    truth: TruthOfFold,
-    sources: list[Source],
-    ns: list[int],
-    code: tuple[ModuleType, ...],
-) -> None:
+def tops_of(truth: GroundTruth, percent: float, ns: tuple[int, ...]) -> dict[str, int]:
+    """How many weights each tested top has, by its name: the positives' share, then budgets."""
+    n_weights = truth.weights.n_items
+    tops = {f"{percent:g}%": ranking.share_of(percent, n_weights)}
+    return tops | {f"n{n}": ranking.weight_budget(n, n_weights) for n in ns}
+
+
+def write_curves(job: Job, inputs: Inputs, truth: TruthFiles, rankings: Rankings) -> None:
     """Cumulative gain of each method under `all`, from the first weight to the last."""
-    paths = job.paths
+    paths, sources = job.paths, rankings.whole_under(ALL)
     task = inputs.ledger.task(
-        "curves" if truth.name == CHANGE else f"curves/{truth.name}",
-        inputs=[(truth.file(ALL), _step(truth)), *(path for s in sources for path in s.inputs)],
+        task_name("curves", truth.name),
+        inputs=[truth.file_under_all, *files_of(sources)],
         constants=["POSITIVE_PERCENT", "K_PERCENTS"],
-        parameters={"budgets": ns},
-        code=code,
+        parameters={"budgets": list(truth.ns)},
+        makes=[write_curves, reference_sources],
     )
     if task.done:
         return
     with task:
         given = truth.read(ALL)
-        ks = details.curve_ks(given.weights.n_items)
-        curves = {(WEIGHT, details.IDEAL): details.ideal_curve(given, ks)}
+        ks = curves.curve_ks(given.weights.n_items)
+        found = {(WEIGHT, IDEAL): curves.ideal_curve(given, ks)}
         for source in tqdm(sources, desc="cumulative gain", unit="ranking"):
-            scores = read_scores(source, given)
-            order = read_order(source, scores) if source.level == WEIGHT else None
-            key = details.shown_level(source.level), shown_name(source)
-            curves[key] = details.method_curve(scores, order, source.level, given, ks)
+            scores, level = read_scores(source, given), source.key.level
+            order = read_order(source, scores) if level == WEIGHT else None
+            key = shown_level(level), source.shown_name
+            found[key] = curves.method_curve(scores, order, level, given, ks)
         percents = 100 * ks / given.weights.n_items
         tables = [
             pd.DataFrame({"percent": percents, "k": ks, **curve}).assign(level=level, method=method)
-            for (level, method), curve in curves.items()
+            for (level, method), curve in found.items()
         ]
         table = pd.concat(tables, ignore_index=True)
         table = table.assign(ds=paths.ds, fold=paths.fold, setting=ALL)
-        task.save_table(paths.judged("curves", truth.name), table[details.CURVE_COLUMNS])
+        task.save_table(paths.judged("curves", truth.name), table[curves.CURVE_COLUMNS])
     job.log.info("wrote %s", paths.judged("curves", truth.name))
-
-
-def _step(truth: TruthOfFold) -> int:
-    return truth.inputs[0][1]

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import torch
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from utils.judge.layers import swap as layers
+from utils.judge.names import TRANSPLANT_STEP
 from utils.model import forward
 from utils.model.inputs import M1, M2, TEST, Inputs
 from utils.pieces import cpu_threads
@@ -15,30 +17,29 @@ from utils.run.devices import pick_device
 from utils.run.profiles import is_from_scratch
 from utils.run.stopwatch import Stopwatch
 
-STEP = 8
 SPLIT = "test"
 
 
-def swap_blocks(job: Job, inputs: Inputs) -> pd.DataFrame | None:
-    """Make the fold's table of layers, a direction at a time; None where LAYER_SAMPLES is 0."""
+def swap_blocks(job: Job, inputs: Inputs) -> None:
+    """Make the fold's table of layers, a direction at a time; none where LAYER_SAMPLES is 0."""
     paths = job.paths
     if not job.constants["LAYER_SAMPLES"]:
-        return None
-    directions = (layers.INTO_M1, layers.BACK_TO_M1)
-    parts = [(paths.layers_of(direction), STEP) for direction in directions]
+        return
     if job.only_look:  # whether a GPU was there is no matter to who reads the table
-        inputs.ledger.require(paths.layers, STEP)
-        return storage.read_table(paths.layers, layers.COLUMNS, STEP)
+        inputs.ledger.require(paths.layers, TRANSPLANT_STEP)
+        return
+    directions = (layers.INTO_M1, layers.BACK_TO_M1)
     for direction in directions:
         swap_direction(job, inputs, direction)
-    task = inputs.ledger.task("layers", inputs=parts, code=[layers])
-    if not task.done:
-        with task:
-            rows = [storage.read_table(path, layers.COLUMNS, STEP) for path, _ in parts]
-            table = pd.concat(rows, ignore_index=True).astype({"layer": "Int64"})
-            task.save_table(paths.layers, table)
-        job.log.info("wrote %s", paths.layers)
-    return storage.read_table(paths.layers, layers.COLUMNS, STEP)
+    parts = [(paths.layers_of(direction), TRANSPLANT_STEP) for direction in directions]
+    task = inputs.ledger.task("layers", inputs=parts, makes=swap_blocks)
+    if task.done:
+        return
+    with task:
+        rows = [storage.read_table(path, layers.COLUMNS, TRANSPLANT_STEP) for path, _ in parts]
+        table = pd.concat(rows, ignore_index=True).astype({"layer": "Int64"})
+        task.save_table(paths.layers, table)
+    job.log.info("wrote %s", paths.layers)
 
 
 def swap_direction(job: Job, inputs: Inputs, direction: str) -> None:
@@ -48,7 +49,7 @@ def swap_direction(job: Job, inputs: Inputs, direction: str) -> None:
         inputs=[M1, M2, TEST],
         constants=["SEED", "LAYER_SAMPLES", "image_column", "label_column"],
         parameters={"every image": device.type != "cpu"},
-        code=(layers, forward, swap_direction, chosen),
+        makes=swap_direction,
     )
     if task.done:
         return
@@ -56,7 +57,7 @@ def swap_direction(job: Job, inputs: Inputs, direction: str) -> None:
     receiver, donor = models if direction == layers.INTO_M1 else reversed(models)
     # M1's own pictures: both are given what M1 was given.
     whole = forward.make_loader(job, inputs.pair.m1, models[0].config, device, SPLIT)
-    samples = chosen(job, len(whole.dataset), device.type != "cpu")
+    samples = layers.chosen_images(len(whole.dataset), images_to_run(job, device), job.seed)
     few = Subset(whole.dataset, samples.tolist())
     loader = DataLoader(few, batch_size=whole.batch_size, collate_fn=whole.collate_fn)
     job.log.info(
@@ -78,10 +79,7 @@ def swap_direction(job: Job, inputs: Inputs, direction: str) -> None:
         task.save_table(job.paths.layers_of(direction), table.astype({"layer": "Int64"}))
 
 
-def chosen(job: Job, n_samples: int, every: bool) -> np.ndarray:
-    """The images to run, int64, ascending: all on a GPU and for models trained from scratch."""
-    most = job.constants["LAYER_SAMPLES"]
-    if every or is_from_scratch(job.paths.ds) or n_samples <= most:
-        return np.arange(n_samples)
-    rng = np.random.default_rng([job.seed, STEP])
-    return np.sort(rng.choice(n_samples, most, replace=False))
+def images_to_run(job: Job, device: torch.device) -> int | None:
+    """How many; None for all: on a GPU and for models trained from scratch."""
+    every = device.type != "cpu" or is_from_scratch(job.paths.ds)
+    return None if every else job.constants["LAYER_SAMPLES"]

@@ -32,6 +32,13 @@ def blocks_of(n_layers: int) -> list[tuple[int | None, str]]:
     return [(None, EMBEDDINGS), *inner, (None, HEAD)]
 
 
+def chosen_images(n_samples: int, most: int | None, seed: int) -> np.ndarray:
+    """The images to run, int64, ascending: at most so many, a seeded choice; None for all."""
+    if most is None or n_samples <= most:
+        return np.arange(n_samples)
+    return np.sort(np.random.default_rng([seed, 8]).choice(n_samples, most, replace=False))
+
+
 def attend(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """First half of a layer, (b, tokens, d)."""
     return x + layer.attention(layer.layernorm_before(x))[0]

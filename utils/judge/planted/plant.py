@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from utils import ranking
-from utils.judge.scores import metrics, nulls
+from utils.judge.scores import metrics, nulls, ties
+from utils.judge.scores.gains import Gains, make_gains
 from utils.model.gradients import add_gradient, loss_gradients
 from utils.model.states import States, states_from_h
 from utils.model.tail import Tail
@@ -80,7 +81,7 @@ def draw(kind: str, seed: int, number: int, right: np.ndarray, m: int, d: int) -
     if kind == NEURONS:
         chosen = np.zeros(m, dtype=np.float32)
         chosen[rng.choice(m, ranking.share_of(PERCENT, m), replace=False)] = 1
-        weights = np.flatnonzero(ranking.lift(chosen, d))
+        weights = np.flatnonzero(ranking.spread(chosen, d))
     else:
         weights = np.sort(rng.choice(size, ranking.share_of(PERCENT, size), replace=False))
     return Plan(kind, src, tgt, weights.astype(np.int32))
@@ -190,20 +191,20 @@ def samples_of(plan: Plan, before: States, after: States) -> tuple[np.ndarray, n
     return np.flatnonzero(own & (now == plan.tgt)), np.flatnonzero(own & (now == plan.src))
 
 
-def planted_truth(weights: np.ndarray, n_weights: int) -> metrics.Truth:
+def planted_truth(weights: np.ndarray, n_weights: int) -> Gains:
     """The planted weights as positives of equal gain."""
     gain = np.zeros(n_weights, dtype=np.float32)
     gain[weights] = 1
-    return metrics.make_truth(gain, len(weights))
+    return make_gains(gain, len(weights))
 
 
-def score_row(scores: np.ndarray, order: np.ndarray, truth: metrics.Truth) -> dict[str, float]:
+def score_row(scores: np.ndarray, order: np.ndarray, truth: Gains) -> dict[str, float]:
     """How well a ranking of all weights finds the planted ones.
 
     scores : (N,), higher is more suspicious; order : int32 (N,), its ranking.
     """
     count = truth.n_positives
-    groups = metrics.group_items(scores, order, truth, {count})
+    groups = ties.group_items(scores, order, truth, {count})
     at = metrics.at_k(groups, truth, count, metrics.discounts(count))
     ap = metrics.average_precision(groups, count)
     return {

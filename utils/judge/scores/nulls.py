@@ -4,9 +4,11 @@ import numpy as np
 from scipy.special import digamma
 
 from utils.judge.scores import metrics
+from utils.judge.scores.gains import Gains
+from utils.judge.scores.ties import TieGroups
 
 
-def random_at_k(truth: metrics.Truth, k: int, discount: np.ndarray) -> dict[str, float]:
+def random_at_k(truth: Gains, k: int, discount: np.ndarray) -> dict[str, float]:
     """Expectation of `metrics.at_k` under a uniformly random ranking."""
     n, r = truth.n_items, truth.n_positives
     ideal_dcg = float(np.sum(truth.ideal[:k] * np.diff(discount[: k + 1])))
@@ -22,7 +24,7 @@ def random_at_k(truth: metrics.Truth, k: int, discount: np.ndarray) -> dict[str,
     }
 
 
-def random_whole(truth: metrics.Truth) -> dict[str, float]:
+def random_whole(truth: Gains) -> dict[str, float]:
     """Expectation of `metrics.whole_ranking`, and of Kendall's tau, under a random ranking."""
     n, r = truth.n_items, truth.n_positives
     harmonic = float(digamma(n + 1) - digamma(1))
@@ -41,7 +43,7 @@ def random_whole(truth: metrics.Truth) -> dict[str, float]:
 
 
 def stratified_at_k(
-    groups: metrics.TieGroups, truth: metrics.Truth, k: int, discount: np.ndarray
+    groups: TieGroups, truth: Gains, k: int, discount: np.ndarray
 ) -> dict[str, float]:
     """Expectation of `metrics.at_k` when only this ranking's mix of matrices is kept.
 

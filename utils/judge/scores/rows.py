@@ -1,68 +1,101 @@
 """The rows of one ranking in the scores table, and those of random rankings."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from utils import ranking
-from utils.data.setting_names import ALL
-from utils.errors import UserError
-from utils.judge.details import curves as details
-from utils.judge.scores import comparison, metrics
-from utils.judge.scores.comparison import LIFTED, NEURON, WEIGHT, FoldTruth
-from utils.judge.sources import RANDOM, STEP, Source, read_order, read_scores
-from utils.run.cli import Job
+from utils.judge.names import LIFTED, NEURON, RANDOM_EXPECTED, RANDOM_SAMPLED, WEIGHT
+from utils.judge.scores import comparison, metrics, ties
+from utils.judge.scores.ground_truth import GroundTruth
+from utils.ranking import RankingKey
 
 
-def evaluate_source(
-    source: Source, truth: FoldTruth, ns: list[int], kendall: bool
-) -> tuple[list[dict], list[dict]]:
+@dataclass(frozen=True)
+class Ranked:
+    """One ranking to be compared.
+
+    levels : where it is compared: its own, and a neuron-level ranking among weights too.
+    scores : (m,) or (N,), higher is more suspicious. order : int32, their ranking.
+    n : the budget that the scores depend on, or None.
+    has_cut : whether it is compared cut at each budget as well.
+    """
+
+    key: RankingKey
+    levels: tuple[str, ...]
+    scores: np.ndarray
+    order: np.ndarray
+    n: int | None = None
+    has_cut: bool = True
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What one ranking has in the tables of a truth.
+
+    scores : rows of the scores table.
+    stratified : those of a random ranking that mixes the two matrices as this one does.
+    """
+
+    scores: list[dict]
+    stratified: list[dict]
+
+
+def rows_of(ranked: Ranked, truth: GroundTruth, ns: list[int], kendall: bool) -> Rows:
     """Rows of one method in one setting: the whole ranking, then cut at each budget.
 
     A whole ranking has columns @n where there is one budget; with several they
     would mean another K than in the next row, and only the cut rankings have them.
 
-    Returns
-    -------
-    The rows of the scores table, and for those at weight level the rows of a
-    random ranking that mixes the two matrices as this one does.
+    kendall : whether Kendall's tau is computed at weight level.
+
+    Raises
+    ------
+    NotARanking : `ranked.order` is not the ranking of its scores.
     """
-    scores = read_scores(source, truth)
-    order = read_order(source, scores)
-    whole = ns if source.n is None else [source.n]
-    make = {
-        WEIGHT: lambda: _groups(comparison.weight_groups, source, scores, order, truth, whole),
-        NEURON: lambda: _groups(comparison.neuron_groups, source, scores, order, truth, whole),
-        LIFTED: lambda: metrics.group_neurons(scores, truth.by_neuron),
-    }
     rows, stratified = [], []
-    for level in source.levels:
+    for level in ranked.levels:
         if level not in truth.levels:
             continue
-        found = make[level]()
-        row = {"setting": source.setting, "level": level, "method": source.method}
+        groups = _groups(ranked, level, truth, ns if ranked.n is None else [ranked.n])
+        row = {"setting": ranked.key.setting, "level": level, "method": ranked.key.method}
         row |= sizes(truth, level)
-        if source.n is None:
-            values = comparison.compare(found, truth, level, only(ns))
-            if kendall and level != NEURON:
-                shown = scores if level == WEIGHT else ranking.lift(scores, truth.d)
-                values["kendall"] = metrics.kendall(shown, truth.weights.gain)
-            elif level == NEURON:
-                values["kendall"] = metrics.kendall(scores, truth.neurons.gain)
-            rows.append(row | values)
+        if ranked.n is None:
+            values = comparison.compare(groups, truth, level, only(ns))
+            rows.append(row | values | _kendall(ranked.scores, level, truth, kendall))
         if level != NEURON:
-            limit = None if source.n is None else cut_size(level, source.n, truth)
-            null = details.stratified(found, truth, source.n or only(ns), limit)
-            stratified.append(row | {"n": source.n} | null)
-        for n in ns if source.n is None else [source.n]:
-            if source.has_cut:
-                limit = cut_size(level, n, truth)
-                rows.append(row | {"n": n} | comparison.compare(found, truth, level, n, limit))
-    return rows, stratified
+            limit = None if ranked.n is None else cut_size(level, ranked.n, truth)
+            null = comparison.random_stratified(groups, truth, ranked.n or only(ns), limit)
+            stratified.append(row | {"n": ranked.n} | null)
+        for n in (ns if ranked.n is None else [ranked.n]) if ranked.has_cut else ():
+            limit = cut_size(level, n, truth)
+            rows.append(row | {"n": n} | comparison.compare(groups, truth, level, n, limit))
+    return Rows(rows, stratified)
 
 
-def sizes(truth: FoldTruth, level: str) -> dict[str, int]:
+def _groups(ranked: Ranked, level: str, truth: GroundTruth, ns: list[int]) -> ties.TieGroups:
+    if level == LIFTED:
+        return ties.group_neurons(ranked.scores, truth.by_neuron)
+    make = comparison.weight_groups if level == WEIGHT else comparison.neuron_groups
+    return make(ranked.scores, ranked.order, truth, ns)
+
+
+def _kendall(
+    scores: np.ndarray, level: str, truth: GroundTruth, at_weights: bool
+) -> dict[str, float]:
+    if level == NEURON:
+        return {"kendall": metrics.kendall(scores, truth.neurons.gain)}
+    if not at_weights:
+        return {}
+    shown = scores if level == WEIGHT else ranking.spread(scores, truth.d)
+    return {"kendall": metrics.kendall(shown, truth.weights.gain)}
+
+
+def sizes(truth: GroundTruth, level: str) -> dict[str, int]:
     """The columns that say what was compared."""
-    side = truth.truth(level)
+    side = truth.gains(level)
     return {"n_items": side.n_items, "n_positives": side.n_positives}
 
 
@@ -71,38 +104,36 @@ def only(ns: list[int]) -> int | None:
     return ns[0] if len(ns) == 1 else None
 
 
-def _groups(make, source, scores, order, truth, ns) -> metrics.TieGroups:  # noqa: ANN001
-    try:
-        return make(scores, order, truth, ns)
-    except ValueError as error:
-        raise UserError(
-            f"{source.order} does not belong to {source.score.name} ({error}); "
-            f"run exp-fl-5-{source.step}.py again"
-        ) from None
-
-
-def cut_size(level: str, n: int, truth: FoldTruth) -> int:
+def cut_size(level: str, n: int, truth: GroundTruth) -> int:
     """Items in a ranking cut at budget n: n neurons, their 2dn weights, or 8 n^2 weights."""
     if level == NEURON:
         return n
     return 2 * truth.d * n if level == LIFTED else ranking.weight_budget(n, len(truth.weights.gain))
 
 
-def random_rows(job: Job, truth: FoldTruth, settings: list[str], ns: list[int]) -> list[dict]:
+def random_rows(
+    samples: Iterable[Ranked],
+    truth: GroundTruth,
+    settings: Iterable[str],
+    ns: list[int],
+    kendall: bool,
+) -> list[dict]:
     """The two random rows at each level, under each of `settings`, which share the truth.
 
     Each setting shows the fold's one sample. With several budgets there are
     rows for each, as of the methods.
+
+    samples : the random ranking of neurons, and that of weights.
     """
     rows = []
-    for level in (NEURON, WEIGHT):
+    for sample in samples:
+        level = sample.key.level
         if level not in truth.levels:
             continue
-        source = Source(ALL, level, RANDOM, job.paths.score(ALL, level, RANDOM), None, STEP)
-        found, _ = evaluate_source(source, truth, ns, job.constants["WITH_KENDALL"])
+        found = rows_of(sample, truth, ns, kendall).scores
         sampled = [row for row in found if row["level"] == level]
         expected = [comparison.random_expected(truth, level, only(ns))]
-        if level == WEIGHT and not job.constants["WITH_KENDALL"]:
+        if level == WEIGHT and not kendall:
             expected[0]["kendall"] = np.nan
         for n in ns:
             cut = comparison.random_expected(truth, level, n, cut_size(level, n, truth))
@@ -111,16 +142,14 @@ def random_rows(job: Job, truth: FoldTruth, settings: list[str], ns: list[int]) 
         for setting in settings:
             head = {"setting": setting, "level": level, **sizes(truth, level)}
             for one, other in zip(expected[:shown], sampled[:shown], strict=True):
-                rows.append(one | head | {"method": comparison.RANDOM_EXPECTED})
-                rows.append(other | head | {"method": comparison.RANDOM_SAMPLED})
+                rows.append(one | head | {"method": RANDOM_EXPECTED})
+                rows.append(other | head | {"method": RANDOM_SAMPLED})
     return rows
 
 
-def finish(job: Job, rows: list[dict], settings: list[str]) -> pd.DataFrame:
-    """The rows as a table, sorted by setting, then as evaluated."""
-    for row in rows:
-        row |= {"ds": job.paths.ds, "fold": job.paths.fold}
-    table = comparison.scores_table(rows, job.constants["K_PERCENTS"])
+def finish(rows: list[dict], settings: list[str], percents: Iterable[float]) -> pd.DataFrame:
+    """The rows, which name their fold, as a table, sorted by setting, then as evaluated."""
+    table = comparison.scores_table(rows, percents)
     place = {setting: i for i, setting in enumerate(settings)}
     return table.sort_values(
         "setting", key=lambda s: s.map(place), kind="stable", ignore_index=True

@@ -24,6 +24,10 @@ from utils.pieces import by_rows
 # Where more of the neurons change, making all of them anew is less work than taking the
 # old ones out and the new ones in: three products of a column against two.
 WORTH_PICKING = 0.6
+# K in percent of the weights under `all`; elsewhere 1% and the budget.
+PERCENTS = (0.01, 0.1, 0.5, 1, 2, 5, 10, 25, 50)
+ELSEWHERE = 1
+WHOLE = 100
 COUNTS = ("loss", "accuracy", "repaired", "broken", "target_repaired")
 COLUMNS = [
     "ds", "fold", "setting", "level", "method", "k_percent", "k", "samples", "loss", "accuracy",
@@ -240,3 +244,11 @@ def finish(
         share_recovered=recovered / whole if whole > 0 else np.nan,
     )  # fmt: skip
     return table[COLUMNS]
+
+
+def in_order(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
+    """Sorted by setting, then by ranking as they come, then by K."""
+    place = {setting: i for i, setting in enumerate(settings)}
+    return table.sort_values(
+        "setting", key=lambda s: s.map(place), kind="stable", ignore_index=True
+    )

@@ -8,15 +8,16 @@ relabelling: the overlap under the permutation pi is sum_a C[a, pi(a)]
 sparse, so that C costs a few million products at ViT-Base size.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from utils import ranking
 from utils.judge.details.permutation import neuron_rows, null_moments, relabelled_overlaps
-from utils.judge.scores.comparison import NEURON
+from utils.judge.names import NEURON
 
 COLUMNS = ["ds", "fold", "level", "method", "n_settings", "k", "lift", "null_mean", "null_sd"]
 
@@ -109,3 +110,10 @@ def relabel(overlaps: np.ndarray, relabellings: np.ndarray) -> Relabelled:
     return Relabelled(
         float(np.trace(overlaps)), mean, sd, relabelled_overlaps(overlaps, relabellings)
     )
+
+
+def read_nulls(table: pd.DataFrame, lifts: np.ndarray) -> Iterator[tuple[tuple[str, str], dict]]:
+    """Rows of the table with their draws: ((level, method), values of `Relabelled`)."""
+    for row, null in zip(table.itertuples(index=False), lifts, strict=True):
+        values = {name: getattr(row, name) for name in ("lift", "null_mean", "null_sd")}
+        yield (row.level, row.method), values | {"null": null}

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from utils.run import pictures
-from utils.run.paths import SummaryPaths
+from utils import drawing
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.figures import styles as method_styles
 from utils.summary.figures.critical_difference import critical_difference, rank_table
@@ -195,9 +195,9 @@ def of_truth(
 
 
 def save(
-    task: Task, paths: SummaryPaths, drawn: Drawn, suffixes: Sequence[str] = pictures.FORMATS
+    task: Task, paths: SummaryPaths, drawn: Drawn, suffixes: Sequence[str] = drawing.FORMATS
 ) -> None:
     """Write one figure in each format: "png", "pdf" or "svg"."""
     for suffix in suffixes:
         target = paths.figure(drawn.name, drawn.width, drawn.truth)
-        task.save_bytes(target.with_suffix(f".{suffix}"), pictures.render(drawn.figure, suffix))
+        task.save_bytes(target.with_suffix(f".{suffix}"), drawing.render(drawn.figure, suffix))

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from utils.judge.scores.comparison import RANDOM_EXPECTED, WEIGHT
-from utils.run.pictures import drawing
+from utils.drawing import drawing
+from utils.judge.names import RANDOM_EXPECTED, WEIGHT
 from utils.summary import statistics
 from utils.summary.across_folds import is_reference_only
 from utils.summary.figures.names import ink

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from utils.judge.details import curves as details
-from utils.judge.scores.comparison import WEIGHT
-from utils.run.pictures import drawing
+from utils.drawing import drawing
+from utils.judge import names
+from utils.judge.names import WEIGHT
 from utils.summary.figures.shared import (
     SMALL,
     chance_handle,
@@ -45,8 +45,8 @@ def cumulative_gain(
     ranked = [key for key in ranked if len(rows_of(curves, *key))]
     levels = groups_of(ranked, styles)
     wide = width == "2col"
-    found = {key: ratios(curves, *key) for key in [*ranked, (WEIGHT, details.IDEAL)]}
-    x, best = found[WEIGHT, details.IDEAL]
+    found = {key: ratios(curves, *key) for key in [*ranked, (WEIGHT, names.IDEAL)]}
+    x, best = found[WEIGHT, names.IDEAL]
     low = max(lowest_positive([y.mean(axis=0) for _, y in found.values()]), LOWEST)
     with drawing():
         figure = new_figure(width, 3.3 if wide else 3.9)

@@ -6,9 +6,8 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from utils.judge.details import curves as details
-from utils.judge.scores.comparison import WEIGHT
-from utils.run.pictures import drawing
+from utils.drawing import drawing
+from utils.judge.names import TRUTH, WEIGHT
 from utils.summary.figures.shared import SMALL, label, new_figure
 from utils.summary.figures.styles import Key
 
@@ -25,7 +24,7 @@ def locations(table: pd.DataFrame, ranked: list[Key], percent: float, width: str
     Colour: density of the top weights in a bin of neurons, 1 where they are
     spread evenly over both matrices; mean over folds. White: none in any fold.
     """
-    keys = [(WEIGHT, details.TRUTH), *ranked]
+    keys = [(WEIGHT, TRUTH), *ranked]
     names = set(zip(table["level"], table["method"], strict=True))
     keys = [key for key in keys if key in names][:MOST_LABELS]
     share = table.groupby(["matrix", "level", "method", "bin"])["share"].mean()

@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from utils.judge.scores.comparison import RANDOM_EXPECTED, WEIGHT
-from utils.run.pictures import drawing
+from utils.drawing import drawing
+from utils.judge.names import RANDOM_EXPECTED, WEIGHT
 from utils.summary.figures.shared import (
     chance_handle,
     draw_bar,

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
-from utils.run.pictures import DPI
+from utils.drawing import DPI
 from utils.summary.figures.styles import BLACK, DARK, Style
 
 # Where a name may stand: half lines up or down, to the right (1) or the left, and how far.

@@ -8,9 +8,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from utils.data.setting_names import ALL
+from utils.drawing import drawing
 from utils.judge.layers.swap import BACK_TO_M1, INTO_M1
-from utils.judge.transplant.fold import ELSEWHERE
-from utils.run.pictures import drawing
+from utils.judge.transplant.walk import ELSEWHERE
 from utils.summary.figures.names import ink, name_points
 from utils.summary.figures.shared import (
     CHANCE_DASH,

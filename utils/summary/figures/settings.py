@@ -10,8 +10,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from utils.judge.scores.comparison import NEURON, ORACLE
-from utils.run.pictures import drawing
+from utils.drawing import drawing
+from utils.judge.names import NEURON, ORACLE
 from utils.summary.figures.shared import SMALL, label, new_figure
 from utils.summary.figures.styles import Key
 from utils.summary.levels import STAR

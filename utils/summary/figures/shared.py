@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from utils.judge.scores.comparison import NEURON, RANDOM_EXPECTED
-from utils.run.pictures import drawing
+from utils.drawing import drawing
+from utils.judge.names import NEURON, RANDOM_EXPECTED
 from utils.summary import across_folds
 from utils.summary.figures.styles import DARK, GREY, Key, Style, Styles
 from utils.summary.fold_tables import shown

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from utils.run.pictures import drawing
+from utils.drawing import drawing
 from utils.summary.figures.settings import fraction
 from utils.summary.figures.shared import SMALL, label, new_figure
 

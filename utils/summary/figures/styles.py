@@ -10,16 +10,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from utils.judge.scores.comparison import (
+from utils.judge.names import (
     CEILING,
     CONTROL,
+    CREDIT,
     LIFTED,
     NEURON,
     OPTIMIZER_STEP,
     ORACLE,
+    RANDOM,
     RANDOM_EXPECTED,
 )
-from utils.judge.transplant.fold import CREDIT, RANDOM
 from utils.methods import METHODS
 from utils.truth import CHANGE
 

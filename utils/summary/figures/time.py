@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from utils.run.pictures import drawing
+from utils.drawing import drawing
 from utils.summary.figures.names import name_points, part_points
 from utils.summary.figures.shared import (
     SMALL,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.run.pictures import SKY, VERMILION, drawing
+from utils.drawing import SKY, VERMILION, drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

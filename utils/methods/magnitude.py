@@ -1,19 +1,15 @@
-"""Trivial baselines that a fault localisation method has to beat."""
-
-from typing import TYPE_CHECKING
+"""weight / magnitude, wanda: baselines that look at no failure (docs/definitions.md 5.9)."""
 
 import numpy as np
 import torch
 
 from utils import ranking
-from utils.methods.method import Scores
+from utils.methods.evidence import Evidence
+from utils.methods.method import Method, Scores
 from utils.model.gradients import sample_blocks
 from utils.model.states import BLOCK, States
-from utils.model.tail import Tail, blocks
+from utils.model.tail import Tail
 from utils.pieces import by_rows
-
-if TYPE_CHECKING:
-    from utils.methods.evidence import Evidence
 
 
 def weight_magnitude(tail: Tail) -> np.ndarray:
@@ -40,33 +36,15 @@ def wanda(tail: Tail, states: States, samples: np.ndarray, block: int = BLOCK) -
     )
 
 
-def activation_variance(
-    rows: np.ndarray, samples: np.ndarray, mean: np.ndarray, block: int = BLOCK
-) -> np.ndarray:
-    """Unbiased variance of each column of `rows` over `samples`, float32 (m,).
-
-    mean : (m,), the column means over the same samples.
-    """
-    if len(samples) < 2:
-        raise ValueError(f"a variance needs at least 2 samples, got {len(samples)}")
-    total = np.zeros(rows.shape[1])
-    for part in blocks(len(samples), block):
-        centred = np.take(rows, samples[part], axis=0) - mean
-        total += np.square(centred, out=centred).sum(axis=0, dtype=np.float64)
-    return (total / (len(samples) - 1)).astype(np.float32)
-
-
-def score_magnitude(evidence: "Evidence") -> Scores:
+def score_magnitude(evidence: Evidence) -> Scores:
     return Scores(weight_magnitude(evidence.tail))
 
 
-def score_wanda(evidence: "Evidence") -> Scores:
+def score_wanda(evidence: Evidence) -> Scores:
     return Scores(wanda(evidence.tail, evidence.states, evidence.everyone))
 
 
-def score_mean_act(evidence: "Evidence") -> Scores:
-    return Scores(evidence.mean_act)
-
-
-def score_act_variance(evidence: "Evidence") -> Scores:
-    return Scores(activation_variance(evidence.states.a, evidence.neg, evidence.mean_act))
+METHODS = (
+    Method("weight", "magnitude", 5, score_magnitude, per_setting=False),
+    Method("weight", "wanda", 5, score_wanda, per_setting=False),
+)

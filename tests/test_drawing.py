@@ -11,13 +11,13 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
-from utils.run import pictures
+from utils import drawing
 
 HISTOGRAM = Path("exp-fl-5") / pipeline.NAME / "ground_truth" / "hist_abs_diff"
 
 
 def picture(title: str = "", label: str = "line") -> Figure:
-    with pictures.drawing():
+    with drawing.drawing():
         figure = Figure(figsize=(3, 2), layout="constrained")
         axes = figure.subplots()
         axes.plot([0.001, 2], [3, 40], label=label)
@@ -54,9 +54,9 @@ def test_a_hostile_environment_changes_no_byte(tmp_path):
 
 
 def test_settings_made_after_the_start_change_no_byte():
-    plain = pictures.render(picture(), "png")
+    plain = drawing.render(picture(), "png")
     with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9, "axes.grid": True}):
-        assert pictures.render(picture(), "png") == plain
+        assert drawing.render(picture(), "png") == plain
         assert matplotlib.rcParams["font.size"] == 30  # and the user's own are as they were
 
 
@@ -66,17 +66,17 @@ def test_settings_made_after_the_start_change_no_byte():
 def test_text_is_drawn_as_it_is(name):
     figure = picture(name, name)
     for suffix in ("png", "pdf"):
-        assert pictures.render(figure, suffix)
+        assert drawing.render(figure, suffix)
     assert words(figure).count(name) == 2
     assert not any(text.get_parse_math() for text in figure.findobj(matplotlib.text.Text))
 
 
 def test_ticks_of_a_logarithm_are_written_without_markup():
     figure = picture()
-    first = pictures.render(figure, "png")
+    first = drawing.render(figure, "png")
     found = words(figure)
     assert {"10⁻³", "10⁰", "10¹"} <= set(found) and not any("$" in text for text in found)
-    assert pictures.render(figure, "png") == first
+    assert drawing.render(figure, "png") == first
 
 
 @pytest.mark.parametrize(
@@ -90,49 +90,49 @@ def test_ticks_of_a_logarithm_are_written_without_markup():
     ],
 )
 def test_a_power_in_plain_text(text, expected):
-    assert pictures.plain_power(text) == expected
+    assert drawing.plain_power(text) == expected
 
 
 def test_another_font_is_asked_for_what_the_usual_one_lacks():
     """STIX comes with matplotlib too and has signs that DejaVu Sans lacks."""
     stix = get_font(findfont(FontProperties(family=["STIXGeneral"]))).get_charmap()
-    usual = get_font(findfont(FontProperties(family=[pictures.FONT]))).get_charmap()
+    usual = get_font(findfont(FontProperties(family=[drawing.FONT]))).get_charmap()
     sign = chr(min(code for code in set(stix) - set(usual) if code > 0x2000))
-    fonts = pictures.fonts_for(f"abc {sign}")
-    assert fonts and pictures.fonts_for("abc") == []
+    fonts = drawing.fonts_for(f"abc {sign}")
+    assert fonts and drawing.fonts_for("abc") == []
     figure = picture(f"with {sign}", "without")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pictures.render(figure, "pdf")
+        drawing.render(figure, "pdf")
     families = {
         text.get_text(): text.get_fontfamily() for text in figure.findobj(matplotlib.text.Text)
     }
-    assert families[f"with {sign}"] == [pictures.FONT, *fonts]
-    assert families["without"] == [pictures.FONT]
-    assert pictures.missing_glyphs(figure) == set()
+    assert families[f"with {sign}"] == [drawing.FONT, *fonts]
+    assert families["without"] == [drawing.FONT]
+    assert drawing.missing_glyphs(figure) == set()
 
 
 def test_a_cjk_font_comes_before_others(monkeypatch):
-    monkeypatch.setattr(pictures, "_families", lambda: dict.fromkeys(["IPAGothic", "Zapf"], ""))
+    monkeypatch.setattr(drawing, "_families", lambda: dict.fromkeys(["IPAGothic", "Zapf"], ""))
     has = {
-        pictures.FONT: frozenset("abc"),
+        drawing.FONT: frozenset("abc"),
         "IPAGothic": frozenset("ネコ"),
         "Zapf": frozenset("ネ✂"),
     }
-    monkeypatch.setattr(pictures, "_glyphs", has.__getitem__)
-    assert pictures.fonts_for("aネ\nコ") == ["IPAGothic"]
-    assert pictures.fonts_for("ネ✂") == ["IPAGothic", "Zapf"]
-    assert pictures.fonts_for("猫") == []
+    monkeypatch.setattr(drawing, "_glyphs", has.__getitem__)
+    assert drawing.fonts_for("aネ\nコ") == ["IPAGothic"]
+    assert drawing.fonts_for("ネ✂") == ["IPAGothic", "Zapf"]
+    assert drawing.fonts_for("猫") == []
 
 
 def test_what_no_font_has_is_said_and_warns_of_nothing():
     sign = "\U0010fffd"  # for private use
     figure = picture(f"a {sign}")
-    assert pictures.missing_glyphs(figure) == {sign}
+    assert drawing.missing_glyphs(figure) == {sign}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pictures.render(figure, "png")
-        pictures.render(figure, "pdf")
+        drawing.render(figure, "png")
+        drawing.render(figure, "pdf")
 
 
 def test_the_environment_is_set_before_matplotlib_is_read():

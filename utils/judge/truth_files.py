@@ -1,4 +1,4 @@
-"""The truths of one fold: which there are, in which settings, and reading them."""
+"""The files of the truths of one fold: which there are, in which settings, and reading them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -8,17 +8,17 @@ import numpy as np
 
 from utils import ranking
 from utils.data.setting_names import ALL
-from utils.judge.scores import comparison
-from utils.judge.scores.comparison import FoldTruth
+from utils.errors import UserError
+from utils.judge.scores.ground_truth import GroundTruth, prepare_truth
 from utils.model.inputs import Inputs
 from utils.run import storage
 from utils.run.cli import Job
-from utils.truth import CHANGE, REPAIR, TRUTHS, positives
-from utils.truth.credit_of_fold import credit_inputs, write_credits
+from utils.truth import positives
+from utils.truth.registry import CHANGE, REPAIR, TRUTHS
 
 
 @dataclass(frozen=True, eq=False)
-class TruthOfFold:
+class TruthFiles:
     """One truth of one fold, and the settings whose rankings are compared with it.
 
     settings : with `all`.
@@ -31,7 +31,7 @@ class TruthOfFold:
     m: int
     d: int
     ns: tuple[int, ...]
-    _kept: dict[str, FoldTruth] = field(default_factory=dict, init=False, repr=False)
+    _kept: dict[str, GroundTruth] = field(default_factory=dict, init=False, repr=False)
     _said: set[str] = field(default_factory=set, init=False, repr=False)
 
     @property
@@ -48,6 +48,11 @@ class TruthOfFold:
         return [(path, TRUTHS[self.name].step) for path in files]
 
     @property
+    def file_under_all(self) -> tuple[Path, int]:
+        """That of the setting `all`, with the step that writes it."""
+        return self.file(ALL), TRUTHS[self.name].step
+
+    @property
     def groups(self) -> Iterator[tuple[str, ...]]:
         """Settings that share their values, together."""
         return iter([(s,) for s in self.settings] if self.per_setting else [self.settings])
@@ -59,7 +64,7 @@ class TruthOfFold:
         values = storage.load_array(path, (np.float32,), (size,), remedy)
         return storage.require_finite(np.asarray(values), path, remedy)
 
-    def read(self, setting: str) -> FoldTruth:
+    def read(self, setting: str) -> GroundTruth:
         """The truth as the metrics take it; the last one read is kept until `forget`.
 
         Raises
@@ -76,9 +81,9 @@ class TruthOfFold:
         """Let go of the truth that was read: some 150 MiB at ViT-Base size."""
         self._kept.clear()
 
-    def _prepare(self, setting: str) -> FoldTruth:
+    def _prepare(self, setting: str) -> GroundTruth:
         constants = self.job.constants
-        found = comparison.prepare_truth(
+        found = prepare_truth(
             self.values(setting),
             self.m,
             self.d,
@@ -90,7 +95,10 @@ class TruthOfFold:
         borders = found.borders
         if self.name != CHANGE:  # without a positive neuron there are no rows of neurons
             borders = {"weights": borders["weights"]}
-        positives.require_positives(borders, str(path))
+        try:
+            positives.require_positives(borders, str(path))
+        except ValueError as error:
+            raise UserError(str(error)) from None
         for items, border in found.borders.items():
             line = border.shortfall(items)
             if line and setting not in self._said:
@@ -110,21 +118,25 @@ class TruthOfFold:
         return positives.positive_mask(values, wanted)
 
 
-def find_truths(job: Job, inputs: Inputs, settings: list[str], ns: list[int]) -> list[TruthOfFold]:
+def find_truths(
+    job: Job, inputs: Inputs, settings: list[str], credited: list[str]
+) -> list[TruthFiles]:
     """The truths of TRUTHS that the fold has; a line for each that it lacks.
 
-    Makes the repair credits where they are missing or out of date. Beside
-    `change`, which a fold has or is refused, a truth counts where any weight is
-    positive, and under `all` at least.
+    Beside `change`, which a fold has or is refused, a truth counts where any
+    weight is positive, and under `all` at least.
+
+    credited : the settings that have repair credits.
     """
     found = []
+    ns = tuple(job.budgets(inputs.d, inputs.m))
     for name in job.constants["TRUTHS"]:
         where = settings
         if name == REPAIR:
-            where = [s for s in write_credits(job, inputs) if s in settings]
+            where = [setting for setting in credited if setting in settings]
         elif not TRUTHS[name].file(job.paths, ALL).is_file():
             where = []
-        truth = TruthOfFold(name, tuple(where), job, inputs.m, inputs.d, tuple(ns))
+        truth = TruthFiles(name, tuple(where), job, inputs.m, inputs.d, ns)
         for path, step in truth.inputs:
             inputs.ledger.require(path, step)
         if where and name != CHANGE:
@@ -138,7 +150,7 @@ def find_truths(job: Job, inputs: Inputs, settings: list[str], ns: list[int]) ->
     return found
 
 
-def with_positives(truth: TruthOfFold) -> tuple[str, ...]:
+def with_positives(truth: TruthFiles) -> tuple[str, ...]:
     """The settings in which any weight is positive; a line for each other."""
     found: list[str] = []
     for group in truth.groups:
@@ -153,12 +165,16 @@ def with_positives(truth: TruthOfFold) -> tuple[str, ...]:
 
 
 def require_truths(job: Job, inputs: Inputs) -> None:
-    """Refuse a fold of which a truth, or what it is made from, is out of date.
+    """Refuse a fold of which a truth that a step before this one made is out of date.
 
     Writes nothing: what find_truths would refuse only after hours of other folds' work.
     """
     for name in job.constants["TRUTHS"]:
-        path = TRUTHS[name].file(job.paths, ALL)
-        needed = [(path, TRUTHS[name].step)] if path.is_file() else []
-        for item in credit_inputs(job) if name == REPAIR else needed:
-            inputs.ledger.require(*item)
+        path, step = TRUTHS[name].file(job.paths, ALL), TRUTHS[name].step
+        if step < job.step and path.is_file():
+            inputs.ledger.require(path, step)
+
+
+def task_name(kind: str, truth: str) -> str:
+    """The ledger's name of a table of one truth."""
+    return kind if truth == CHANGE else f"{kind}/{truth}"

@@ -157,19 +157,3 @@ def repair_row(setting: str, found: RepairCredit, n_test: int, n_top: int) -> di
         "share_helping": float(np.mean(credit > 0)),
         "credit_in_top1%": float(top.sum(dtype=np.float64)),
     }
-
-
-def other_gradient(
-    abs_change: np.ndarray, gradient: np.ndarray, m: int, d: int, seed: int
-) -> np.ndarray:
-    """|dW| · |g| with the entries of g shuffled inside each matrix, float32 (N,).
-
-    A control and no method: what the product's form alone scores against a
-    credit that is itself |dW| times a gradient.
-
-    abs_change, gradient : float32 (N,), canonical order.
-    """
-    rng = np.random.default_rng(seed)
-    parts = ranking.unflatten(np.abs(gradient), m, d)
-    shuffled = [rng.permutation(part.ravel()) for part in parts]
-    return abs_change * np.concatenate(shuffled)

@@ -1,5 +1,6 @@
-"""Step 7 makes the truth 'repair': the credit of every setting that has failing test samples."""
+"""The truth `repair` of a fold: the credit of every setting that has failing test samples."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -10,19 +11,21 @@ from tqdm import tqdm
 from utils import ranking
 from utils.data.setting_names import COLUMNS
 from utils.data.settings import SETTINGS_STEP, read_test_failures
-from utils.model import caches, checkpoints, gradients, states, tail
+from utils.model import checkpoints
+from utils.model.caches import CACHE_STEP, load_states, load_tail
 from utils.model.inputs import M1, M2_FFN, Inputs
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
-from utils.truth import credit as repair
+from utils.truth.repair import credit as repair
 
 TEST = "test"
-CODE = (repair, gradients, states, tail, ranking, checkpoints)
 
 
 def write_credits(job: Job, inputs: Inputs) -> list[str]:
     """Make <setting>/repair_credit.npy and repair.csv, or keep them where nothing has changed.
+
+    They are results of step 7, which calls this where TRUTHS has the truth.
 
     Returns
     -------
@@ -32,21 +35,21 @@ def write_credits(job: Job, inputs: Inputs) -> list[str]:
     if not settings:
         return []
     paths, ledger = job.paths, inputs.ledger
-    source = cache(lambda: Source(job, inputs))
+    path = cache(lambda: PathToM2(job, inputs))  # read once, and only where it is needed
     for setting in tqdm(settings, desc="repair credit", unit="setting"):
         task = ledger.task(
             f"{setting}/repair_credit",
             inputs=[M1, M2_FFN, *state_inputs(job), (paths.neg_test(setting), SETTINGS_STEP)],
-            code=CODE,
+            makes=write_credits,
         )
         if task.done:
             continue
         with task:
             watch = Stopwatch()
-            found = source().credit(setting)
+            found = path().credit(setting)
             task.time("repair credit", watch.seconds, setting)
             task.save_array(paths.repair_credit(setting), found.credit)
-    write_table(job, inputs, settings, source)
+    write_table(job, inputs, settings, path)
     return settings
 
 
@@ -66,30 +69,30 @@ def settings_with_failures(job: Job) -> list[str]:
     return [str(name) for name in table.loc[table["n_neg_test"] >= least, "setting"]]
 
 
-def credit_inputs(job: Job) -> list[tuple[Path, int]]:
-    """The files that credits are made from, with their steps; none where there will be none."""
+def require_credit_inputs(job: Job, inputs: Inputs) -> None:
+    """Refuse a fold of which what its credits are made from is out of date."""
     settings = settings_with_failures(job)
-    return [
+    for item in [
         *(state_inputs(job) if settings else ()),
         *((job.paths.neg_test(setting), SETTINGS_STEP) for setting in settings),
-    ]
+    ]:
+        inputs.ledger.require(*item)
 
 
 def state_inputs(job: Job) -> list[tuple[Path, int]]:
     return [
-        (job.paths.cache(name, TEST), caches.CACHE_STEP)
-        for name in ("hidden_before_layernorm", "labels")
+        (job.paths.cache(name, TEST), CACHE_STEP) for name in ("hidden_before_layernorm", "labels")
     ]
 
 
-class Source:
-    """M1's tail, M2's matrices and the test split's states of a fold, read once."""
+class PathToM2:
+    """M1's tail, the matrices of M2 that the path ends at, and the test split's states."""
 
     def __init__(self, job: Job, inputs: Inputs) -> None:
         self.paths = job.paths
-        self.tail = caches.load_tail(inputs.pair.m1)
+        self.tail = load_tail(inputs.pair.m1)
         self.m2 = checkpoints.read_ffn(inputs.pair.m2)
-        self.states = caches.load_states(job.paths, self.tail, TEST)
+        self.states = load_states(job.paths, self.tail, TEST)
 
     def samples(self, setting: str) -> np.ndarray:
         return read_test_failures(self.paths, setting, self.states.n_samples)
@@ -102,7 +105,9 @@ class Source:
         return repair.losses(self.tail, *self.m2, self.states, self.samples(setting))
 
 
-def write_table(job: Job, inputs: Inputs, settings: list[str], source: cache) -> None:
+def write_table(
+    job: Job, inputs: Inputs, settings: list[str], path: Callable[[], PathToM2]
+) -> None:
     paths = job.paths
     task = inputs.ledger.task(
         "repair",
@@ -114,7 +119,7 @@ def write_table(job: Job, inputs: Inputs, settings: list[str], source: cache) ->
             *((paths.repair_credit(setting), job.step) for setting in settings),
         ],
         constants=["POSITIVE_PERCENT"],
-        code=CODE,
+        makes=write_table,
     )
     if task.done:
         return
@@ -122,9 +127,9 @@ def write_table(job: Job, inputs: Inputs, settings: list[str], source: cache) ->
         rows = []
         for setting in settings:
             credit = np.asarray(read_credit(job, inputs, setting))
-            found = repair.RepairCredit(credit, *source().losses(setting))
+            found = repair.RepairCredit(credit, *path().losses(setting))
             n_top = ranking.share_of(job.constants["POSITIVE_PERCENT"], len(credit))
-            n_test = len(source().samples(setting))
+            n_test = len(path().samples(setting))
             rows.append(repair.repair_row(setting, found, n_test, n_top))
         task.save_table(paths.repair_table, pd.DataFrame(rows, columns=repair.COLUMNS))
     job.log.info("wrote %s", paths.repair_table)

@@ -1,0 +1,1 @@
+"""The truth `change`: |W(M2) - W(M1)|."""

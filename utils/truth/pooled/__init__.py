@@ -1,0 +1,1 @@
+"""The truth `pooled`: the change that replays of the last epoch share."""

@@ -1,0 +1,1 @@
+"""The truth `repair`: the loss that each weight's change mends."""
