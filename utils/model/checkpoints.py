@@ -173,7 +173,7 @@ def require_same_shapes(m1: Path, m2: Path) -> None:
 
 
 def require_whole(m1: Path, m2: Path, hashes: hashing.HashCache) -> None:
-    """Refuse tensors that the model does not have, and zeros where the other checkpoint has weights.
+    """Refuse tensors that a model does not have, and zeros where the other checkpoint has weights.
 
     Remembered in `hashes` while both stay as they are.
     """
