@@ -6,8 +6,8 @@ import pandas as pd
 
 from utils.judge.layers.fold import swap_blocks
 from utils.judge.rankings.fold import find_sources
+from utils.judge.rankings.weights import WeightRanking
 from utils.judge.transplant.fold import (
-    Transplanted,
     find_rankings,
     finding,
     read_transplants,
@@ -22,7 +22,7 @@ from utils.summary import effects, report
 STEP = 8
 
 
-def find(job: cli.Job, inputs: Inputs) -> list[Transplanted]:
+def find(job: cli.Job, inputs: Inputs) -> list[WeightRanking]:
     """Every ranking to be walked; refused where one, a credit or a state is missing or stale."""
     require_test_split(job)
     settings, sources = find_sources(job, inputs, METHODS)

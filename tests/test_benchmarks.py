@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import bench, bench_methods, synthetic
+from benchmarks import bench, bench_methods, bench_retrain, synthetic
 from benchmarks.bench_fold import disk_use, run_process
 from benchmarks.shapes import Shape
 from utils import ranking
@@ -142,3 +142,9 @@ def test_files_that_are_there_twice_are_found(tmp_path):
 def settings_csv():
     values = dict.fromkeys(COLUMNS, "") | {"setting": "all", "misclf_type": "all", "status": "ok"}
     return (",".join(COLUMNS) + "\n" + ",".join(values.values()) + "\n").encode()
+
+
+def test_retraining_is_measured_for_every_kind_of_ranking(tail_and_states):
+    table = bench_retrain.measure(*tail_and_states, whole=True)
+    assert table["k"].tolist() == [327, 327, 327, 2 * 64 * 256]
+    assert (table[["seconds", "cpu_s", "judging_cpu_s", "peak_mib"]] > 0).all(axis=None)

@@ -84,6 +84,11 @@ PLANTED_FAULTS = 3
 # them on a GPU and for models trained from scratch; 0 leaves the blocks out.
 LAYER_SAMPLES = 256
 
+# Step 10 retrains the first RETRAIN_PERCENTS of the weights of each ranking, under these
+# settings. Each costs as much again: half an hour on two cores for a ViT-Base fold.
+RETRAIN_PERCENTS = (1,)
+RETRAIN_SETTINGS = ("all",)
+
 # The forward pass of M1. None: 32 images a batch on the CPU, 256 on a GPU.
 INFERENCE_BATCH_SIZE = None
 # "fp32" or "bf16"; bf16 halves the time of the forward pass on a recent GPU.

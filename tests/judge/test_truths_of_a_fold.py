@@ -481,6 +481,6 @@ def test_provenance_says_what_each_truth_was_made_from(job):
     assert "ground_truth/pooled_abs_diff.npy" in tasks["7/scores/pooled"]["recipe"]["inputs"]
     inputs = tasks["7/scores/repair"]["recipe"]["inputs"]
     assert {f"{s}/repair_credit.npy" for s in given.SETTINGS} <= set(inputs)
-    assert "utils.truth.credit:other_gradient" in tasks["7/scores/repair"]["recipe"]["code"]
+    assert "utils.judge.references.fold" in tasks["7/scores/repair"]["recipe"]["code"]
     credit = tasks["7/all/repair_credit"]["recipe"]["inputs"]
     assert {"checkpoint M1", "FFN of M2", "misclf_info/all_neg_test.npy"} <= set(credit)

@@ -8,14 +8,13 @@ import torch
 from utils.methods.arachne import sample_positives
 from utils.methods.evidence import Evidence
 from utils.methods.method import Method, Scores
+from utils.model.adam import Adam
 from utils.model.gradients import sample_blocks
 from utils.model.states import States
 from utils.model.tail import Tail, gradient_at_output
 from utils.pieces import add_product, by_rows
 
 STEPS, LEARNING_RATE = 200, 0.01
-# Adam's decay rates and ε as Kingma and Ba give them.
-DECAY_MEAN, DECAY_SQUARE, EPSILON = 0.9, 0.999, 1e-8
 
 
 @torch.no_grad()
@@ -34,16 +33,13 @@ def learn_mask(
         np.repeat([1 / len(neg), 1 / len(pos)], [len(neg), len(pos)])[:, None]
     ).to(tail.w_aft)
     s = torch.ones_like(tail.w_aft[0])
-    mean, square, product = torch.zeros_like(s), torch.zeros_like(s), torch.zeros_like(tail.w_aft)
-    for step in range(1, steps + 1):
+    adam, product = Adam(s, LEARNING_RATE), torch.zeros_like(tail.w_aft)
+    for _ in range(steps):
         gradient_at = partial(_loss_gradient, tail, tail.w_aft * s)
         grad_o = by_rows(gradient_at, h, a, labels).mul_(weight)  # (b, d)
         add_product(product.zero_(), grad_o, a)  # (d, m)
         gradient = (product * tail.w_aft).sum(dim=0) + (s - 1).sign() / len(s)
-        mean.lerp_(gradient, 1 - DECAY_MEAN)
-        square.lerp_(gradient.square(), 1 - DECAY_SQUARE)
-        root = (square / (1 - DECAY_SQUARE**step)).sqrt_() + EPSILON
-        s -= LEARNING_RATE / (1 - DECAY_MEAN**step) * mean / root
+        s -= adam.step(gradient)
     return s.cpu().numpy()
 
 

@@ -1,55 +1,27 @@
-"""The step that AdamW's moments call for: |m̂| / (sqrt(v̂) + eps) of each ranked weight."""
+"""Adam on one tensor, without the seconds that torch.optim takes to be imported.
 
-from typing import Any
+Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1:
+what torch.optim.Adam does without decay.
+"""
 
-import numpy as np
+import torch
 
-from utils import ranking
-
-
-def next_step(
-    state: dict[str, Any], shapes: dict[str, tuple[int, ...]], ffn: tuple[str, str]
-) -> np.ndarray:
-    """|m̂| / (sqrt(v̂) + eps), float32 (N,), canonical order; higher is a larger step.
-
-    m̂ and v̂ are the moments with bias correction (Kingma and Ba 2015, Algorithm 1).
-
-    Parameters
-    ----------
-    state : of AdamW as torch saves it; its first group has the parameters with weight decay.
-    shapes : of these parameters by name, in the group's order.
-    ffn : names of W_bef and W_aft.
-
-    Raises
-    ------
-    ValueError, KeyError, IndexError, TypeError, AttributeError : it is no AdamW state of `shapes`.
-    """
-    group = state["param_groups"][0]
-    numbers = list(group["params"])
-    require_shapes(state["state"], numbers, list(shapes.values()))
-    names = list(shapes)
-    parts = [
-        _step(state["state"][numbers[names.index(name)]], group["betas"], group["eps"])
-        for name in ffn
-    ]
-    return ranking.flatten(*parts)
+# The decay rates and ε that Kingma and Ba give.
+DECAY_MEAN, DECAY_SQUARE, EPSILON = 0.9, 0.999, 1e-8
 
 
-def require_shapes(
-    state: dict[int, Any], numbers: list[int], shapes: list[tuple[int, ...]]
-) -> None:
-    if len(numbers) != len(shapes):
-        raise ValueError(f"{len(numbers)} decayed parameters, the model has {len(shapes)}")
-    for number, shape in zip(numbers, shapes, strict=True):
-        found = tuple(state[number]["exp_avg"].shape)
-        if found != shape or tuple(state[number]["exp_avg_sq"].shape) != shape:
-            raise ValueError(f"a parameter of shape {shape} has moments of shape {found}")
+class Adam:
+    """The state of one training: both moments of the gradient, and how many steps were taken."""
 
+    def __init__(self, like: torch.Tensor, rate: float | torch.Tensor) -> None:
+        """like : a tensor of what is trained. rate : the learning rate, or one for each value."""
+        self.mean, self.square = torch.zeros_like(like), torch.zeros_like(like)
+        self.rate, self.steps = rate, 0
 
-def _step(moments: dict[str, Any], betas: tuple[float, float], eps: float) -> np.ndarray:
-    count = float(moments["step"])
-    if count < 1:
-        raise ValueError("no step was taken")
-    first = moments["exp_avg"].double() / (1 - betas[0] ** count)
-    second = moments["exp_avg_sq"].double() / (1 - betas[1] ** count)
-    return (first.abs() / (second.sqrt() + eps)).float().numpy()
+    def step(self, gradient: torch.Tensor) -> torch.Tensor:
+        """What the next step takes away from the values, given the gradient there."""
+        self.steps += 1
+        self.mean.lerp_(gradient, 1 - DECAY_MEAN)
+        self.square.lerp_(gradient.square(), 1 - DECAY_SQUARE)
+        root = (self.square / (1 - DECAY_SQUARE**self.steps)).sqrt_() + EPSILON
+        return self.rate / (1 - DECAY_MEAN**self.steps) * self.mean / root

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from utils.errors import UserError
-from utils.model import adam, configs
+from utils.model import configs, moments
 from utils.run.hashing import HashCache, hash_bytes
 
 OPTIMIZER_FILE = "optimizer.pt"
@@ -34,7 +34,7 @@ def adam_step(checkpoint: Path) -> np.ndarray:
     state = load_state(path)
     shapes = decayed_shapes(checkpoint)
     try:
-        step = adam.next_step(state, shapes, ffn_names(checkpoint))
+        step = moments.next_step(state, shapes, ffn_names(checkpoint))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(f"{error}".split())[:120] or type(error).__name__
         raise UserError(

@@ -63,6 +63,14 @@ RULES: dict[str, Rule] = {
     "BOOTSTRAP_DRAWS": whole(1),
     "PLANTED_FAULTS": whole(1),
     "LAYER_SAMPLES": whole(0),
+    "RETRAIN_PERCENTS": (
+        lambda value: is_list_of(value, lambda k: is_number(k) and 0 < k <= 100),
+        "different percentages, like (1, 10)",
+    ),
+    "RETRAIN_SETTINGS": (
+        lambda value: is_list_of(value, is_text),
+        'names of different settings, like ("all", "tgt_top1")',
+    ),
     "INFERENCE_BATCH_SIZE": or_none(whole(1)),
     "INFERENCE_PRECISION": (lambda value: value in ("fp32", "bf16"), '"fp32" or "bf16"'),
     "PREPROCESSING_WORKERS": or_none(whole(0)),

@@ -152,6 +152,19 @@ class FoldPaths:
         return self.results / "planted" / f"{kind}{fault}_{level}_{method}.csv"
 
     @property
+    def retrained_table(self) -> Path:
+        """What M1 gains that is retrained where a ranking points, and nowhere else."""
+        return self.results / "exp-fl-5-10_retrained.csv"
+
+    def retrained(self, name: str) -> Path:
+        """`name` is "held_out", "<setting>_fit" or "<level>_<method>_<optimizer>_delta"."""
+        return self.results / "retrained" / f"{name}.npy"
+
+    def retrained_rows(self, setting: str, level: str, method: str) -> Path:
+        """The rows of one ranking, of which the table of the fold is made."""
+        return self.results / "retrained" / f"{setting}_{level}_{method}.csv"
+
+    @property
     def given_inputs(self) -> list[Path]:
         """Every file of the data set, of the checkpoints and of the replays."""
         found = [*self.dataset.rglob("*"), *self.training.glob("**/checkpoint-*/*")]

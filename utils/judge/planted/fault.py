@@ -111,20 +111,17 @@ def make_fault(
     return PlantedFault(plan, fault, repair, after, *planting.samples_of(plan, repair, after))
 
 
-def judge_method(
-    key: tuple[str, str], method: Method, evidence: Evidence, truth: Gains
-) -> dict[str, str | float]:
+def judge_method(method: Method, evidence: Evidence, truth: Gains) -> dict[str, str | float]:
     """The columns OF_METHOD: how well a method finds what was planted.
 
-    key : its (level, name). evidence, truth : of a `PlantedFault`.
+    evidence, truth : of a `PlantedFault`.
     """
-    level, name = key
     activation_function(evidence.tail.activation)
     with cpu_threads(1):  # threads take whole pieces (utils.pieces)
         found = method.function(evidence)
     score, order = found.score, found.ranking
-    if level == NEURON:
+    if method.level == NEURON:
         score, order = ranking.spread(score, evidence.tail.d), None
     order = ranking.rank_by(score) if order is None else order
-    head = {"level": shown_level(level), "method": name}
+    head = {"level": shown_level(method.level), "method": method.name}
     return head | planting.score_row(score, order, truth)

@@ -128,11 +128,11 @@ def plant_fold(job: Job, inputs: Inputs, methods: Methods) -> None:
             job.log.warning("%s", reason_in(row))
             continue
         with inputs.ledger.together():
-            for key, method in ours.items():
-                parts[row].append(write_row(job, inputs, fault, faults, key, method))
+            for method in ours.values():
+                parts[row].append(write_row(job, inputs, fault, faults, method))
             for key, method in mine.items():
                 try:
-                    write_row(job, inputs, fault, faults, key, method)
+                    write_row(job, inputs, fault, faults, method)
                 except own.MethodFailed as error:
                     failures.setdefault(key, {})[str(fault)] = str(error)
                     inputs.ledger.drop(row_task(fault, key))
@@ -187,19 +187,12 @@ def reason_in(row: Path) -> str | None:
     return None if pd.isna(reason) else reason
 
 
-def write_row(
-    job: Job,
-    inputs: Inputs,
-    fault: FaultKey,
-    faults: Faults,
-    key: tuple[str, str],
-    method: Method,
-) -> Path:
+def write_row(job: Job, inputs: Inputs, fault: FaultKey, faults: Faults, method: Method) -> Path:
     """What one method makes of one fault, in a file of its own: no other method makes it stale."""
-    path = job.paths.planted_row(*fault, *key)
+    path = job.paths.planted_row(*fault, *method.key)
     what = recipe(job)
     task = inputs.ledger.task(
-        row_task(fault, key),
+        row_task(fault, method.key),
         inputs=what["inputs"],
         constants=[*what["constants"], *method.constants],
         parameters=method.parameters,
@@ -211,8 +204,8 @@ def write_row(
     truth = planted.truth
     with task:
         watch, saved = Stopwatch(), evidence.saved_s
-        row = judge_method(key, method, evidence, truth)
-        task.time(row_task(fault, key), watch.seconds + evidence.saved_s - saved)
+        row = judge_method(method, evidence, truth)
+        task.time(row_task(fault, method.key), watch.seconds + evidence.saved_s - saved)
         task.save_table(path, pd.DataFrame([row])[OF_METHOD])
     return path
 

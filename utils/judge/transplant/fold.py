@@ -1,7 +1,6 @@
 """Step 8 on one fold: M2's values in the first weights of every ranking (definitions 11)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -10,24 +9,17 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils import ranking
-from utils.data.setting_names import ALL, COLUMNS
+from utils.data.setting_names import ALL
 from utils.data.settings import SETTINGS_STEP, read_test_failures
 from utils.errors import UserError
 from utils.judge.names import (
-    CREDIT,
-    JUDGED_STEP,
-    LIFTED,
-    NEURON,
-    ORACLE,
-    ORACLE_SCORES,
     RANDOM,
     TRANSPLANT_STEP,
-    TRUTH_STEP,
     WEIGHT,
-    shown_level,
 )
-from utils.judge.rankings.files import read_file, read_order, require_all
+from utils.judge.rankings.files import require_all
 from utils.judge.rankings.source import ScoreSource
+from utils.judge.rankings.weights import WeightRanking, order_of_weights, weight_rankings
 from utils.judge.transplant import walk as transplant
 from utils.judge.transplant.walk import ELSEWHERE, PERCENTS, WHOLE
 from utils.model import caches, checkpoints
@@ -37,26 +29,11 @@ from utils.ranking import RankingKey
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
-from utils.truth.registry import CHANGE, REPAIR
+from utils.truth.registry import REPAIR
 from utils.truth.repair.fold import TEST, state_inputs
 
 DRAWS = 10
 Receive = Callable[[], transplant.Receiver]
-
-
-@dataclass(frozen=True)
-class Transplanted:
-    """One ranking to be walked.
-
-    key : the setting whose folder holds its rows; level and method as in the table.
-    settings : whose failing samples it is measured by.
-    source : its score file, None for what is no method.
-    """
-
-    key: RankingKey
-    settings: tuple[str, ...]
-    inputs: tuple[Path | tuple[Path, int], ...] = ()
-    source: ScoreSource | None = None
 
 
 def require_test_split(job: Job) -> None:
@@ -71,7 +48,7 @@ def require_test_split(job: Job) -> None:
 
 def find_rankings(
     job: Job, inputs: Inputs, settings: list[str], sources: list[ScoreSource]
-) -> list[Transplanted]:
+) -> list[WeightRanking]:
     """Every method's whole ranking of each setting, and what stands beside the methods.
 
     sources : the score files of the fold.
@@ -82,34 +59,13 @@ def find_rankings(
     """
     paths, ledger = job.paths, inputs.ledger
     require_all(ledger, [*state_inputs(job), *((paths.neg_test(s), 2) for s in settings)])
-    found = []
-    for source in (source for source in sources if source.n is None):
-        setting, level, name = source.key
-        key = RankingKey(setting, shown_level(level), name)
-        found.append(Transplanted(key, (setting,), tuple(source.inputs), source))
-    everywhere = tuple(settings)
-    files = {
-        (WEIGHT, CHANGE): (paths.truth_ranking, TRUTH_STEP),
-        (LIFTED, ORACLE): (paths.ranking(ALL, NEURON, ORACLE_SCORES), JUDGED_STEP),
-    }
-    for key, file in files.items():
-        found.append(Transplanted(RankingKey(ALL, *key), everywhere, (file,)))
-    for setting in settings_with_credit(job, settings):
-        file = (paths.repair_credit(setting), JUDGED_STEP)
-        found.append(Transplanted(RankingKey(setting, WEIGHT, CREDIT), (setting,), (file,)))
-    found.append(Transplanted(RankingKey(ALL, WEIGHT, RANDOM), everywhere))
+    found = weight_rankings(job, settings, sources)
+    found.append(WeightRanking(RankingKey(ALL, WEIGHT, RANDOM), tuple(settings)))
     require_all(ledger, [item for one in found for item in one.inputs])
     return found
 
 
-def settings_with_credit(job: Job, settings: list[str]) -> list[str]:
-    """The settings that step 7 makes a repair credit of."""
-    table = storage.read_table(job.paths.settings, COLUMNS, SETTINGS_STEP)
-    enough = table["n_neg_test"] >= job.constants["MIN_SAMPLES"]
-    return [setting for setting in table.loc[enough, "setting"] if setting in settings]
-
-
-def transplant_all(job: Job, inputs: Inputs, rankings: list[Transplanted]) -> None:
+def transplant_all(job: Job, inputs: Inputs, rankings: list[WeightRanking]) -> None:
     """Make the fold's table, ranking by ranking, or keep what is up to date."""
     ks = transplant.percents_of(
         list(PERCENTS), job.budgets(inputs.d, inputs.m), ranking.n_weights(inputs.m, inputs.d)
@@ -148,7 +104,7 @@ def write_ends(job: Job, inputs: Inputs, receiver: Receive) -> None:
 
 
 def write_rows(
-    job: Job, inputs: Inputs, one: Transplanted, ks: dict[float, int], receiver: Receive
+    job: Job, inputs: Inputs, one: WeightRanking, ks: dict[float, int], receiver: Receive
 ) -> Path:
     """The rows of one ranking, in a file of its own: a killed step goes on with the next."""
     paths = job.paths
@@ -182,33 +138,20 @@ def write_rows(
     return path
 
 
-def is_random(one: Transplanted) -> bool:
+def is_random(one: WeightRanking) -> bool:
     return one.source is None and one.key.method == RANDOM
 
 
-def orders(job: Job, inputs: Inputs, one: Transplanted) -> Iterator[np.ndarray]:
+def orders(job: Job, inputs: Inputs, one: WeightRanking) -> Iterator[np.ndarray]:
     """The ranking of the weights, int32 (N,), canonical indices; several of `random`."""
-    m, d = inputs.m, inputs.d
-    size = ranking.n_weights(m, d)
-    if one.source is not None:
-        order = read_order(one.source, read_file(one.source, m, size))
-        yield transplant.neuron_weights(order, m, d) if one.key.level == LIFTED else order
-    elif is_random(one):
+    if is_random(one):
+        size = ranking.n_weights(inputs.m, inputs.d)
         yield from transplant.random_orders(job.seed, DRAWS, size)
-    elif one.key.method == CREDIT:
-        ((path, step),) = one.inputs
-        credit = storage.load_array(path, (np.float32,), (size,), storage.run_again(step))
-        yield ranking.rank_by(np.asarray(credit))
     else:
-        ((path, step),) = one.inputs
-        length = m if one.key.level == LIFTED else size
-        order = storage.load_array(path, (np.int32,), (length,), storage.run_again(step))
-        yield (
-            transplant.neuron_weights(order, m, d) if one.key.level == LIFTED else np.asarray(order)
-        )
+        yield order_of_weights(inputs, one)
 
 
-def write_table(job: Job, inputs: Inputs, rankings: list[Transplanted], parts: list[Path]) -> None:
+def write_table(job: Job, inputs: Inputs, rankings: list[WeightRanking], parts: list[Path]) -> None:
     """The table of the fold; the whole transplant, which is one for all, ends each ranking."""
     paths = job.paths
     task = inputs.ledger.task(

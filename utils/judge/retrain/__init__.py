@@ -1,0 +1,1 @@
+"""Step 10: M1 retrained where a ranking points."""
