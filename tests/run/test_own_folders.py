@@ -104,7 +104,7 @@ def test_folders_are_enough_without_a_profile(server, root):
 
 def test_step_0_needs_a_profile_and_says_so(server, root):
     line = refusal(server, 0, root)
-    assert f"{DS!r} has none in PROFILES of utils/constants.py; steps 1 to 9 take its" in line
+    assert f"{DS!r} has none in PROFILES of utils/constants.py; steps 1 to 10 take its" in line
 
 
 def test_a_missing_folder_is_named_with_the_place_that_was_searched(server, root):

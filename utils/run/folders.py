@@ -24,7 +24,7 @@ def require_known_data(step: int, args: argparse.Namespace) -> None:
         if there:
             raise UserError(
                 f"step 0 makes and trains folds after a profile, and {args.ds!r} has none in "
-                "PROFILES of utils/constants.py; steps 1 to 9 take its folders as they are"
+                "PROFILES of utils/constants.py; steps 1 to 10 take its folders as they are"
             )
         where = fold_paths(args)[0].training
         known = f"there is no {where.name} in {where.parent.resolve()} (--root); {known}"
