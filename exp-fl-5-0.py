@@ -26,7 +26,7 @@ SHARES_AND_SECONDS = ("M1 on repair", "M2 on repair", "seconds")
 class Outcome:
     """What the table at the end says about a fold."""
 
-    sizes: dict[str, int]
+    sizes: dict[str, int | None]
     checkpoints: list[Path]
     accuracies: list[float | None]
     seconds: float | None
@@ -73,7 +73,7 @@ def work(job: cli.Job) -> Outcome:
 def outcome(job: cli.Job, seconds: float | None) -> Outcome:
     pair = training.complete_checkpoints(job.paths)[-2:]
     ours = training.read_record(job.paths) is not None
-    sizes = {split: len(folds.load_split(job.paths, split)) for split in folds.SPLITS}
+    sizes = folds.sizes(job.paths)
     accuracies = [training.repair_accuracy(checkpoint) if ours else None for checkpoint in pair]
     return Outcome(sizes, pair, accuracies, seconds, len(replays.find_replays(job.paths)))
 

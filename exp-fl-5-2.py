@@ -5,7 +5,7 @@ import argparse
 import pandas as pd
 
 from utils.data import failures_of_fold
-from utils.model import forward, states
+from utils.model import caches, forward
 from utils.model.inputs import REPAIR, choose_pair, open_inputs
 from utils.run import cli
 
@@ -21,7 +21,7 @@ def work(job: cli.Job) -> pd.DataFrame:
     repair = forward.ensure_states(job, inputs)
     test = forward.test_states(job, inputs)
     read = [
-        (job.paths.cache(name, split), states.CACHE_STEP)
+        (job.paths.cache(name, split), caches.CACHE_STEP)
         for split in (["repair"] if test is None else ["repair", "test"])
         for name in ("logits", "labels")
     ]

@@ -4,7 +4,7 @@ import argparse
 
 import pandas as pd
 
-from utils.model import forward, states
+from utils.model import caches, forward, proof, states
 from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs, choose_pair, open_inputs
 from utils.run import cli
 from utils.run.stopwatch import Stopwatch
@@ -19,31 +19,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def work(job: cli.Job) -> dict[str, dict[str, float]]:
     inputs = open_inputs(job)
     cached = forward.ensure_states(job, inputs)
-    found = {SPLITS[REPAIR]: proof(job, inputs, REPAIR, cached)}
+    found = {SPLITS[REPAIR]: prove(job, inputs, REPAIR, cached)}
     test = forward.test_states(job, inputs)
     if test is not None:
-        found[SPLITS[TEST]] = proof(job, inputs, TEST, test)
+        found[SPLITS[TEST]] = prove(job, inputs, TEST, test)
     inputs.ledger.close()
     return found
 
 
-def proof(job: cli.Job, inputs: Inputs, data: str, cached: states.States) -> dict[str, float]:
+def prove(job: cli.Job, inputs: Inputs, data: str, cached: states.States) -> dict[str, float]:
     """Compare the caches of a split with the model."""
     paths, split = job.paths, SPLITS[data]
     task = inputs.ledger.task(
         "proof" if data == REPAIR else f"proof of the {data}",
-        inputs=[M1, *states.cache_inputs(paths, split)],
-        makes=forward.prove,
+        inputs=[M1, *caches.cache_inputs(paths, split)],
+        makes=proof.compare,
     )
     if task.done:
         job.log.info("%s is up to date: kept", paths.cache_proof(split))
     else:
         with task:
             watch = Stopwatch()
-            model, m1_tail = forward.load_model(inputs.pair.m1), states.load_tail(inputs.pair.m1)
-            found = forward.prove(job, inputs, cached, model, m1_tail, split)
+            model, m1_tail = forward.load_model(inputs.pair.m1), caches.load_tail(inputs.pair.m1)
+            found = proof.compare(job, inputs, cached, model, m1_tail, split)
             task.time(f"proof/{split}", watch.seconds)
-            task.save_table(paths.cache_proof(split), forward.proof_table(found))
+            task.save_table(paths.cache_proof(split), proof.proof_table(found))
             job.log.info("wrote %s", paths.cache_proof(split))
     found = pd.read_csv(paths.cache_proof(split)).set_index("quantity")["value"].to_dict()
     job.log.info(

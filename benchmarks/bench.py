@@ -35,7 +35,7 @@ from utils.judge.scores import comparison, ground_truth, ties
 from utils.methods import METHODS, arachne, integrated_gradients, variance
 from utils.methods.evidence import Evidence
 from utils.model import gradients
-from utils.model.forward import forward_states
+from utils.model.class_token import forward_states
 from utils.model.states import BLOCK, States, states_from_h
 from utils.model.tail import Tail, gradient_at_output, make_tail
 from utils.run import storage

@@ -21,7 +21,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.shapes import DS, FOLD, VIT_BASE, Shape
-from utils.data.settings import ALL, read_settings
+from utils.data.setting_names import ALL
+from utils.data.settings import read_settings
 from utils.run import storage
 from utils.run.paths import FoldPaths
 

@@ -32,10 +32,10 @@ from torch.utils.data import DataLoader
 
 from utils import ranking
 from utils.constants import FOLDS, POSITIVE_PERCENT, PROFILES, SEED
-from utils.data import folds, images, settings
-from utils.model import checkpoints, finetuning, forward, training
+from utils.data import folds, images, schema, settings
+from utils.model import base_model, checkpoints, forward, training
+from utils.model.caches import load_tail
 from utils.model.pair import Pair, find_pair
-from utils.model.states import load_tail
 from utils.model.tail import Tail
 from utils.run.paths import FoldPaths
 
@@ -89,7 +89,7 @@ def look(paths: FoldPaths, checkpoint: Path, split: str) -> Seen:
     """Run the model of a checkpoint on a split."""
     model = forward.load_model(checkpoint)
     dataset = folds.load_split(paths, split)
-    columns = folds.columns_of(dataset, PROFILES[DS], split)
+    columns = schema.columns_of(dataset, PROFILES[DS], split)
     processor = images.load_processor(checkpoint, model.config)
     loader = DataLoader(
         images.ImageRows(dataset, *columns, split),
@@ -123,10 +123,10 @@ def positives(pair: Pair) -> np.ndarray:
 def save_perturbed_start(paths: FoldPaths, folder: Path, noise: float) -> None:
     """Save the model that step 0 starts the fold with, each weight times 1 + noise z."""
     dataset = folds.load_split(paths, "train")
-    _, label = folds.columns_of(dataset, PROFILES[DS], "train")
+    _, label = schema.columns_of(dataset, PROFILES[DS], "train")
     transformers.set_seed(SEED + paths.fold)
-    names = folds.class_names(dataset, label)
-    model, processor = finetuning.build_model(PROFILES[DS], None, names)
+    names = schema.class_names(dataset, label)
+    model, processor = base_model.build_model(PROFILES[DS], None, names)
     rng = np.random.default_rng(SEED + paths.fold)
     with torch.no_grad():
         for weight in model.parameters():

@@ -27,7 +27,7 @@ from transformers import TrainerCallback
 
 from utils import ranking
 from utils.constants import FOLDS, PROFILES, SEED
-from utils.data import folds, images
+from utils.data import folds, images, schema
 from utils.model import checkpoints, finetuning, training
 from utils.run.paths import FoldPaths
 
@@ -67,7 +67,7 @@ class Allocation(TrainerCallback):
 def failing_images(paths: FoldPaths, m1: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixels and labels of the test samples that M1 gets wrong (setting `all`)."""
     dataset = folds.load_split(paths, "test")
-    columns = folds.columns_of(dataset, PROFILES[DS], "test")
+    columns = schema.columns_of(dataset, PROFILES[DS], "test")
     model = finetuning.ViTForImageClassification.from_pretrained(m1)
     collate = images.Collate(
         images.load_processor(m1, model.config), images.input_shape(model.config)

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.shapes import DS, FOLD, VIT_BASE, Shape
 from utils.constants import PROFILES
-from utils.model import states
+from utils.model import caches, states
 from utils.model.checkpoints import HEAD_NAMES, LAYER_NAMES
 from utils.model.inputs import SPLITS, open_inputs
 from utils.model.states import States
@@ -145,7 +145,7 @@ def make_job(paths: FoldPaths) -> cli.Job:
     """Step 3 on the fold, as the command line would make it."""
     args = argparse.Namespace(ds=paths.ds, force=False, device="cpu")
     log = logging.getLogger("exp-fl-5.synthetic")
-    return cli.Job(states.CACHE_STEP, paths, args, constant_rules.constants_in_force(args), log)
+    return cli.Job(caches.CACHE_STEP, paths, args, constant_rules.constants_in_force(args), log)
 
 
 def _write_checkpoint(folder: Path, weights: dict[str, np.ndarray], shape: Shape) -> None:
@@ -201,7 +201,7 @@ def _write_caches(
         "labels": labels,
     }
     with task:
-        for name in states.CACHES:
+        for name in caches.CACHES:
             task.save_array(paths.cache(name, SPLITS[data]), found[name])
     inputs.ledger.close()
     forward.ensure_states(job, inputs, data)  # reads them back as the steps do

@@ -8,11 +8,11 @@ from benchmarks import bench, bench_methods, bench_retrain, synthetic
 from benchmarks.bench_fold import disk_use, run_process
 from benchmarks.shapes import Shape
 from utils import ranking
-from utils.data.settings import COLUMNS
-from utils.model import forward, states
+from utils.data.setting_names import COLUMNS
+from utils.model import caches, forward
+from utils.model.caches import load_states, load_tail
 from utils.model.checkpoints import read_ffn
 from utils.model.inputs import open_inputs
-from utils.model.states import load_states, load_tail
 from utils.run.paths import FoldPaths
 from utils.run.storage import save_array, save_bytes
 
@@ -44,8 +44,8 @@ def test_the_synthetic_caches_are_up_to_date_for_the_ledger(fold, monkeypatch):
     job = synthetic.make_job(fold)
     inputs = open_inputs(job)
     assert forward.ensure_states(job, inputs).n_samples == TINY.samples
-    for name in states.CACHES:
-        inputs.ledger.require(fold.cache(name), states.CACHE_STEP)
+    for name in caches.CACHES:
+        inputs.ledger.require(fold.cache(name), caches.CACHE_STEP)
 
 
 def test_a_seventh_of_the_synthetic_samples_is_misclassified_in_every_class(tail_and_states):

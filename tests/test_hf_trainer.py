@@ -1,6 +1,7 @@
 """A fold that HF's Trainer trained, without step 0: its folder works as it is, steps 1 to 7."""
 
 import json
+import shutil
 from pathlib import Path
 
 import datasets
@@ -42,8 +43,11 @@ def coloured_pictures(n: int, seed: int) -> datasets.Dataset:
     return datasets.Dataset.from_dict(rows, features=features)
 
 
-def train(folder: Path, data: datasets.Dataset) -> None:
-    """The usual script: fine_label's names in id2label, the processor saved with the model."""
+def train(folder: Path, data: datasets.Dataset, resume_from: Path | None = None, **more) -> None:
+    """The usual script: fine_label's names in id2label, the processor saved with the model.
+
+    more : arguments of the Trainer, as docs/replays.md has them.
+    """
     torch.manual_seed(0)
     names = data.features["fine_label"].names
     config = ViTConfig(
@@ -62,11 +66,16 @@ def train(folder: Path, data: datasets.Dataset) -> None:
     arguments = TrainingArguments(
         output_dir=str(folder), num_train_epochs=2, per_device_train_batch_size=BATCH,
         learning_rate=1e-2, save_strategy="epoch", logging_steps=3, seed=1, report_to="none",
-        remove_unused_columns=False, use_cpu=True, disable_tqdm=True,
+        remove_unused_columns=False, use_cpu=True, disable_tqdm=True, **more,
     )  # fmt: skip
-    Trainer(
-        ViTForImageClassification(config), arguments, collate, data, processing_class=processor
-    ).train()
+    model = (
+        ViTForImageClassification.from_pretrained(resume_from)
+        if resume_from
+        else ViTForImageClassification(config)
+    )
+    Trainer(model, arguments, collate, data, processing_class=processor).train(
+        resume_from_checkpoint=resume_from and str(resume_from)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +150,23 @@ def test_every_method_is_compared_and_summarised(root):
     notes = (root / "exp-fl-5" / "c100_summary_fold0" / "notes.txt").read_text()
     assert "c100: 1 fold (0)." in notes
     assert "neighbours" not in notes
+
+
+def test_replays_are_made_as_the_page_says(server, root, tmp_path):
+    """Another order of the data makes one; M2's own order is found out and left out."""
+    copy = shutil.copytree(root, tmp_path / "root")
+    data = datasets.load_from_disk(str(copy / "dataset" / NAME))["train"]
+    folder = copy / f"out_vit_{NAME}"
+    m1 = folder / "checkpoint-8"
+    train(folder / "replay-1", data, m1, data_seed=1001)
+    train(folder / "replay-2", data, m1)
+    done = server.run(0, copy, "--ds", "c100", "--replays", "3")
+    assert done.status == 0, done.stderr
+    assert "trained elsewhere" in done.stdout
+    assert "docs/replays.md says how" in done.stdout
+    assert (Path(__file__).resolve().parents[1] / "docs" / "replays.md").is_file()
+    done = server.run(1, copy, "--ds", "c100")
+    assert done.status == 0, done.stderr
+    assert "replay 2 is left out" in done.stdout and "M2's own weights" in done.stdout
+    table = pd.read_csv(copy / "exp-fl-5" / NAME / "ground_truth" / "agreement.csv", dtype=str)
+    assert table[["truth_a", "truth_b"]].to_numpy().tolist() == [["0", "1"]]

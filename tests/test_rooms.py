@@ -35,8 +35,10 @@ PURE_ROOMS = {"truth", "methods", "judge", "summary"}
 # In the others it is the other way round: these calculate.
 PURE_BELOW = {
     "utils.drawing", "utils.pieces", "utils.ranking",
-    "utils.data.literal", "utils.data.misclassification", "utils.data.repeats",
-    "utils.model.gradients", "utils.model.states", "utils.model.tail",
+    "utils.data.depth", "utils.data.doubts", "utils.data.misclassification", "utils.data.repeats",
+    "utils.data.setting_names", "utils.model.adam", "utils.model.blank", "utils.model.moments",
+    "utils.model.class_token", "utils.model.gradients", "utils.model.states", "utils.model.tail",
+    "utils.model.vit_names",
 }  # fmt: skip
 # True once every room is parted into what calculates and what runs.
 PARTED = False

@@ -48,11 +48,11 @@ def test_splits_made_by_other_code_are_kept_and_it_is_said(paths, caplog):
     content = json.loads(paths.provenance.read_text())
     ((module, digest),) = content["tasks"]["0/folds"]["recipe"]["code"].items()
     content["tasks"]["0/folds"]["recipe"]["code"][module] = "0" * 64
-    content["code"]["0" * 64] = content["code"].pop(digest) | {"utils.data.literal": "another"}
+    content["code"]["0" * 64] = content["code"].pop(digest) | {"utils.data.saved": "another"}
     paths.provenance.write_text(json.dumps(content))
     said = keep(paths, caplog)
     assert "kept as it is" in said
-    assert "its code has changed (utils.data.literal); move the folder away" in said
+    assert "its code has changed (utils.data.saved); move the folder away" in said
 
 
 def test_splits_of_another_constant_are_refused(paths, caplog):

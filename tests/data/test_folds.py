@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import KFold
 
 from utils.constants import PROFILES, SPLIT_SEED
-from utils.data import folds, images
+from utils.data import folds, images, originals, schema
 from utils.errors import UserError
 from utils.run.hashing import HashCache
 from utils.run.paths import FoldPaths
@@ -33,7 +33,7 @@ def quiet_and_offline(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def source():
     """30 of the digits for training and 10 for testing."""
-    whole = folds.digits(SPLIT_SEED)
+    whole = originals.digits(SPLIT_SEED)
     return datasets.DatasetDict(
         train=whole["train"].select(range(30)), test=whole["test"].select(range(10))
     )
@@ -57,7 +57,7 @@ def hash_of(paths, split="repair"):
 
 def test_digits_are_scikit_learns():
     raw = load_digits()
-    made = folds.digits(SPLIT_SEED)
+    made = originals.digits(SPLIT_SEED)
     assert [len(made["train"]), len(made["test"])] == [1437, 360]
     found = np.concatenate([pixels(made["train"]), pixels(made["test"])]).reshape(1797, 64)
     labels = np.concatenate([made["train"]["label"], made["test"]["label"]])
@@ -69,7 +69,7 @@ def test_digits_are_scikit_learns():
     assert np.array_equal(labels[order[0]], raw.target[order[1]])
     shares = np.bincount(made["test"]["label"]) / np.bincount(raw.target)
     assert np.all(np.abs(shares - 0.2) < 0.005)
-    assert folds.class_names(made["train"], "label") == [str(n) for n in range(10)]
+    assert schema.class_names(made["train"], "label") == [str(n) for n in range(10)]
 
 
 @pytest.mark.parametrize("fold", range(5))
@@ -135,29 +135,26 @@ def test_folder_of_an_older_release_is_read(paths):
 
 
 def test_folder_that_is_no_fold_is_refused(paths, tmp_path):
-    for breakage in ("empty", "single split", "truncated"):
+    again = r"not whole as DatasetDict.save_to_disk writes it .*; copy it again, or move .* away"
+    said = {"empty": again, "single split": "is a single split; put a folder", "truncated": again}
+    for breakage in said:
         shutil.rmtree(paths.dataset)
         if breakage == "empty":
             paths.dataset.mkdir()
         elif breakage == "single split":
             datasets.Dataset.from_dict({"label": [1]}).save_to_disk(paths.dataset)
         else:
-            folds.make_fold(
-                paths,
-                datasets.DatasetDict(train=folds.digits(1)["train"], test=folds.digits(1)["test"]),
-                "test",
-                5,
-                1,
-            )
+            folds.make_fold(paths, originals.digits(1), "test", 5, 1)
             file = next((paths.dataset / "repair").glob("*.arrow"))
             file.write_bytes(file.read_bytes()[:50])
-        with pytest.raises(UserError, match=r"save_to_disk; move it away and run exp-fl-5-0.py"):
+        with pytest.raises(UserError, match=said[breakage]):
             folds.load_split(paths, "repair")
 
 
 def test_missing_and_empty_splits_are_named(paths, source):
-    with pytest.raises(UserError, match="splits train, repair, test; expected 'dev'"):
-        folds.load_split(paths, "dev")
+    (paths.dataset / "dataset_dict.json").write_text('{"splits": ["train", "repair"]}')
+    with pytest.raises(UserError, match="the splits train, repair; expected 'test': add it to"):
+        folds.load_split(paths, "test")
     shutil.rmtree(paths.dataset)
     datasets.DatasetDict(repair=source["train"].select([])).save_to_disk(paths.dataset)
     with pytest.raises(UserError, match="split 'repair' is empty"):
@@ -166,13 +163,13 @@ def test_missing_and_empty_splits_are_named(paths, source):
 
 def test_columns_are_checked(source):
     train = source["train"]
-    assert folds.columns_of(train, PROFILE, "here") == ("img", "label")
+    assert schema.columns_of(train, PROFILE, "here") == ("img", "label")
     text = train.cast_column("label", datasets.Value("string"))
     with pytest.raises(UserError, match="'label' holds string, expected class numbers"):
-        folds.columns_of(text, PROFILE, "here")
+        schema.columns_of(text, PROFILE, "here")
     numbers = datasets.Dataset.from_dict({"img": [1], "label": [1]})
     with pytest.raises(UserError, match="'img' does not hold images"):
-        folds.columns_of(numbers, PROFILE, "here")
+        schema.columns_of(numbers, PROFILE, "here")
 
 
 CLASSES = datasets.ClassLabel(names=["a", "b"])
@@ -200,8 +197,8 @@ AS_STRUCT = {"bytes": BYTES, "path": TEXT}
 )  # fmt: skip
 def test_the_only_column_of_its_kind_is_taken(columns, ds, found, note):
     dataset = datasets.Dataset.from_dict({c: [] for c in columns}, datasets.Features(columns))
-    assert folds.columns_of(dataset, PROFILES[ds], "here") == found
-    said = folds.taken_instead(found, PROFILES[ds])
+    assert schema.columns_of(dataset, PROFILES[ds], "here") == found
+    said = schema.taken_instead(found, PROFILES[ds])
     assert note in said and bool(said) == bool(note)
 
 
@@ -223,27 +220,27 @@ def test_the_only_column_of_its_kind_is_taken(columns, ds, found, note):
 def test_where_several_columns_could_be_meant_the_constant_is_named(columns, ds, said):
     dataset = datasets.Dataset.from_dict({c: [] for c in columns}, datasets.Features(columns))
     with pytest.raises(UserError, match=said) as error:
-        folds.columns_of(dataset, PROFILES[ds], "here")
+        schema.columns_of(dataset, PROFILES[ds], "here")
     assert "of the profile in PROFILES of utils/constants.py" in str(error.value)
 
 
 def test_labels_and_names(source):
     train = source["train"]
-    labels = folds.read_labels(train, "label")
+    labels = schema.read_labels(train, "label")
     assert labels.dtype == np.int64 and labels.tolist() == train["label"][:]
     plain = train.cast_column("label", datasets.Value("int32"))
-    assert folds.read_labels(plain, "label").tolist() == labels.tolist()
-    assert folds.class_names(plain, "label") == [str(n) for n in range(labels.max() + 1)]
+    assert schema.read_labels(plain, "label").tolist() == labels.tolist()
+    assert schema.class_names(plain, "label") == [str(n) for n in range(labels.max() + 1)]
     gap = datasets.Dataset.from_dict({"label": [0, None, 2]})
     with pytest.raises(UserError, match="1 labels in the column 'label' are missing"):
-        folds.read_labels(gap, "label")
+        schema.read_labels(gap, "label")
 
 
 def test_labels_outside_the_classes_are_named():
-    folds.require_labels(np.array([0, 1, 2]), 3, "here")
+    schema.require_labels(np.array([0, 1, 2]), 3, "here")
     for labels, named in (([0, 3, 1], "label 3 of row 1"), ([2, 1, -1], "label -1 of row 2")):
         with pytest.raises(UserError, match=f"here: {named} is outside the 3 classes 0 to 2"):
-            folds.require_labels(np.array(labels), 3, "here")
+            schema.require_labels(np.array(labels), 3, "here")
 
 
 def test_hash_is_of_the_content(paths, tmp_path, source):
@@ -283,7 +280,7 @@ def test_hash_is_of_the_content(paths, tmp_path, source):
 
 def test_hash_of_a_broken_folder_is_refused(paths):
     (paths.dataset / "repair" / "state.json").write_text("{}")
-    with pytest.raises(UserError, match="move it away"):
+    with pytest.raises(UserError, match=r"copy it again, or move .* away and run exp-fl-5-0.py"):
         hash_of(paths)
 
 
@@ -313,7 +310,7 @@ def test_data_on_disk(tmp_path, source, write):
     renamed["valid"] = renamed.pop("test")
     folder = tmp_path / "data set"
     write(folder, renamed)
-    found = folds.load_source(PROFILES["tiny-imagenet"], folder, SPLIT_SEED)
+    found = originals.load_source(PROFILES["tiny-imagenet"], folder, SPLIT_SEED)
     assert sorted(found) == ["train", "valid"]
     for split in found:
         assert sorted(found[split]["label"]) == sorted(renamed[split]["label"])
@@ -323,7 +320,11 @@ def test_data_on_disk(tmp_path, source, write):
         assert sums[0] == sums[1]
 
 
-@pytest.mark.parametrize("name", ["a[b]", "[ ]", "c*d", "e?f", "{g,h}", "[!i]"])
+@pytest.mark.parametrize(
+    "name",
+    ["a[b]", "[ ]", "c*d", "e?f", "{g,h}", "[!i]", "a::b", "zip:::b", "file:c", "~", "#1", "50%20d",
+     "x;y&z", "s3:", "quo'te\"", "hf:~g@v1"],
+)  # fmt: skip
 @pytest.mark.parametrize("write", [as_saved, as_parquet, as_images])
 def test_a_folder_of_any_name_is_taken_at_its_word(tmp_path, source, write, name):
     """Not as a pattern, which would find its neighbours or nothing."""
@@ -332,12 +333,22 @@ def test_a_folder_of_any_name_is_taken_at_its_word(tmp_path, source, write, name
     profile = dataclasses.replace(PROFILES["tiny-imagenet"], test_split="test")
     for neighbour in ("b", "cXd", "eXf", "g", "i"):
         write(tmp_path / neighbour, small)
-    write(tmp_path / name, small)
-    found = folds.load_source(profile, tmp_path / name, SPLIT_SEED)
+    write(tmp_path / "plain", small)
+    (tmp_path / "plain").rename(tmp_path / name)  # what writes takes names for addresses as well
+    found = originals.load_source(profile, tmp_path / name, SPLIT_SEED)
     assert {split: len(rows) for split, rows in found.items()} == {"train": 4, "test": 4}
     paths = FoldPaths(tmp_path / name, name, 0)
     folds.make_fold(paths, found, "test", 2, SPLIT_SEED)
     assert len(folds.load_split(paths, "repair")) == 2 and len(hash_of(paths)) == 64
+
+
+@pytest.mark.parametrize("name", ["~", "file:x", "a::b", "memory:"])
+def test_a_relative_root_is_a_path(tmp_path, source, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    paths = FoldPaths(Path(name), "digits", 0)
+    folds.make_fold(paths, source, "test", 5, SPLIT_SEED)
+    assert (tmp_path / name / "dataset" / "digits_fold0" / "repair").is_dir()
+    assert len(folds.load_split(paths, "repair")) == 6 and len(hash_of(paths)) == 64
 
 
 def test_a_folder_that_says_which_files_hold_what_is_believed(tmp_path, source):
@@ -349,7 +360,7 @@ def test_a_folder_that_says_which_files_hold_what_is_believed(tmp_path, source):
         "---\nconfigs:\n- config_name: main\n  data_files:\n"
         "  - split: train\n    path: parts/one*\n  - split: test\n    path: parts/two*\n---\n"
     )
-    found = folds.load_source(PROFILE, folder, SPLIT_SEED)
+    found = originals.load_source(PROFILE, folder, SPLIT_SEED)
     assert {split: len(rows) for split, rows in found.items()} == {"train": 30, "test": 10}
 
 
@@ -374,10 +385,10 @@ def as_bytes(split):
 def test_images_that_are_not_decoded_are_read(tmp_path, source, encode):
     folder, paths = tmp_path / "data set", FoldPaths(tmp_path, "digits", 0)
     datasets.DatasetDict({k: encode(v) for k, v in source.items()}).save_to_disk(folder)
-    found = folds.load_source(PROFILE, folder, SPLIT_SEED)
+    found = originals.load_source(PROFILE, folder, SPLIT_SEED)
     folds.make_fold(paths, found, "test", 5, SPLIT_SEED)
     repair = folds.load_split(paths, "repair")
-    rows = images.ImageRows(repair, *folds.columns_of(repair, PROFILE, "here"), "repair")
+    rows = images.ImageRows(repair, *schema.columns_of(repair, PROFILE, "here"), "repair")
     other = FoldPaths(tmp_path / "other", "digits", 0)
     folds.make_fold(other, source, "test", 5, SPLIT_SEED)
     expected = folds.load_split(other, "repair")
@@ -417,19 +428,19 @@ def test_saved_images_do_not_need_the_folder_they_came_from(tmp_path, source):
 def test_data_on_disk_that_does_not_fit(tmp_path, source):
     folder = tmp_path / "saved"
     with pytest.raises(UserError, match="is not a folder; --data-dir"):
-        folds.load_source(PROFILE, folder, SPLIT_SEED)
+        originals.load_source(PROFILE, folder, SPLIT_SEED)
     source.save_to_disk(folder)
     with pytest.raises(UserError, match="splits train, test; expected 'valid'"):
-        folds.load_source(PROFILES["tiny-imagenet"], folder, SPLIT_SEED)
+        originals.load_source(PROFILES["tiny-imagenet"], folder, SPLIT_SEED)
     plain = source.cast_column("label", datasets.Value("int64")).rename_column("label", "number")
     plain.save_to_disk(tmp_path / "plain")
     with pytest.raises(UserError, match="split 'train' has the columns img, number; expected 'la"):
-        folds.load_source(PROFILE, tmp_path / "plain", SPLIT_SEED)
+        originals.load_source(PROFILE, tmp_path / "plain", SPLIT_SEED)
     with pytest.raises(UserError, match="single split"):
-        folds.load_source(PROFILE, folder / "train", SPLIT_SEED)
+        originals.load_source(PROFILE, folder / "train", SPLIT_SEED)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="cannot be read"):
-        folds.load_source(PROFILE, tmp_path / "empty", SPLIT_SEED)
+        originals.load_source(PROFILE, tmp_path / "empty", SPLIT_SEED)
 
 
 def test_too_small_data_is_refused(tmp_path, source):
@@ -440,6 +451,6 @@ def test_too_small_data_is_refused(tmp_path, source):
 
 def test_without_a_network_the_message_says_what_to_fetch(tmp_path):
     with pytest.raises(UserError) as caught:
-        folds.load_source(PROFILES["c100"], None, SPLIT_SEED)
+        originals.load_source(PROFILES["c100"], None, SPLIT_SEED)
     assert "hf download uoft-cs/cifar100 --repo-type dataset" in str(caught.value)
     assert "--data-dir cifar100" in str(caught.value)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from transformers import ViTForImageClassification
 
 from utils.errors import UserError
-from utils.model import checkpoints, forward
+from utils.model import checkpoints, configs, forward, tensors
 
 LAST = 1  # the toy ViT has two layers
 # Module names of transformers 5.x and of 4.x, whose checkpoints have to work as they are.
@@ -222,9 +222,9 @@ def test_floats_of_other_lengths_are_weights(folder, model, dtype, layout):
 
 @pytest.mark.parametrize("value", [{}, {"quant_method": "bitsandbytes", "load_in_8bit": True}, "x"])
 def test_any_quantization_config_is_refused(folder, model, value):
-    config = checkpoints.read_config(write(folder, model))
+    config = configs.read_config(write(folder, model))
     (folder / "config.json").write_text(json.dumps(config | {"quantization_config": value}))
-    for read in (checkpoints.read_config, checkpoints.read_ffn, checkpoints.read_tail):
+    for read in (configs.read_config, checkpoints.read_ffn, checkpoints.read_tail):
         assert "config.json has a quantization_config" in refusal(read, folder)
     (folder / "config.json").write_text(json.dumps(config | {"quantization_config": None}))
     assert_is_the_models(folder, model)
@@ -261,15 +261,15 @@ def test_a_tensor_of_two_shapes_is_refused(tmp_path, model, make_vit):
     ],
 )
 def test_names_of_classes_are_in_the_order_of_their_numbers(config, names, count):
-    assert checkpoints.class_names(config) == names
-    assert checkpoints.count_classes(config) == count
+    assert configs.class_names(config) == names
+    assert configs.count_classes(config) == count
 
 
 @pytest.mark.parametrize("labels", [{"1": "a", "2": "b"}, {"a": "0"}, ["a", "b"], 3])
 def test_names_that_do_not_count_from_0_are_refused(folder, model, labels):
-    config = checkpoints.read_config(write(folder, model))
+    config = configs.read_config(write(folder, model))
     (folder / "config.json").write_text(json.dumps(config | {"id2label": labels}))
-    assert "id2label" in refusal(checkpoints.read_config, folder)
+    assert "id2label" in refusal(configs.read_config, folder)
 
 
 # Repaired models
@@ -342,7 +342,7 @@ def test_a_bin_with_code_in_it_is_refused_and_not_run(folder, model, zipped):
 @pytest.mark.parametrize("kept", [0, 5, 700, -100])
 def test_a_truncated_file_is_refused(folder, model, layout, kept):
     write(folder, model, layout)
-    (file,) = checkpoints.weight_files(folder)
+    (file,) = tensors.weight_files(folder)
     file.write_bytes(file.read_bytes()[:kept])
     assert str(folder) in refusal(checkpoints.read_ffn, folder)
 
@@ -351,7 +351,7 @@ def test_a_truncated_file_is_refused(folder, model, layout, kept):
 def test_a_damaged_bin_is_refused(folder, model, layout):
     """A flipped bit can make the unpickler stumble in many ways; here text is no text."""
     write(folder, model, layout)
-    (file,) = checkpoints.weight_files(folder)
+    (file,) = tensors.weight_files(folder)
     file.write_bytes(file.read_bytes().replace(b"vit.layernorm", b"vit.\xffayernorm"))
     assert str(folder) in refusal(checkpoints.read_ffn, folder)
 
@@ -365,7 +365,7 @@ def test_a_bin_that_is_no_state_dict_is_refused(folder, content):
 @pytest.mark.parametrize("layout", ["4.x safetensors in shards", "4.x bin in shards"])
 def test_a_missing_shard_is_refused_by_its_name(folder, model, layout):
     write(folder, model, layout)
-    shard = checkpoints.weight_files(folder)[1]
+    shard = tensors.weight_files(folder)[1]
     shard.unlink()
     assert shard.name in refusal(checkpoints.read_ffn, folder)
 
@@ -395,19 +395,19 @@ def test_a_folder_without_weights_is_refused(folder):
 def test_a_folder_without_config_is_refused(folder, model):
     write(folder, model)
     (folder / "config.json").unlink()
-    for read in (checkpoints.read_ffn, checkpoints.read_tail, checkpoints.read_config):
+    for read in (checkpoints.read_ffn, checkpoints.read_tail, configs.read_config):
         assert "config.json" in refusal(read, folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"model_type": "bert"}', "{}", "\udcff"])
 def test_a_config_that_is_not_of_a_vit_is_refused(folder, text):
     (folder / "config.json").write_text(text, errors="surrogateescape")
-    assert "config.json" in refusal(checkpoints.read_config, folder)
+    assert "config.json" in refusal(configs.read_config, folder)
 
 
 @pytest.mark.parametrize("key", ["hidden_size", "intermediate_size", "num_hidden_layers"])
 def test_a_config_without_a_size_is_refused(folder, model, key):
-    config = checkpoints.read_config(write(folder, model))
+    config = configs.read_config(write(folder, model))
     del config[key]
     (folder / "config.json").write_text(json.dumps(config))
     assert key in refusal(checkpoints.read_ffn, folder)
@@ -417,7 +417,7 @@ def test_a_config_without_a_size_is_refused(folder, model, key):
     ("key", "value"), [("hidden_size", 12), ("intermediate_size", 8), ("num_hidden_layers", 3)]
 )
 def test_a_config_of_another_model_is_refused(folder, model, key, value):
-    config = checkpoints.read_config(write(folder, model))
+    config = configs.read_config(write(folder, model))
     (folder / "config.json").write_text(json.dumps(config | {key: value}))
     for read in (checkpoints.read_ffn, checkpoints.read_tail):
         assert str(folder) in refusal(read, folder)

@@ -94,7 +94,9 @@ def test_every_entry_that_is_passed_over_is_named_with_the_reason(tmp_path):
 @pytest.mark.parametrize("names", [[], ["checkpoint-5"], ["checkpoint-5", "checkpoint-last"]])
 def test_fewer_than_two_checkpoints_are_refused(tmp_path, names):
     message = refusal(find_pair, make_run(tmp_path, names))
-    assert "run exp-fl-5-0.py" in message
+    # Step 0 trains from the start; what another script began only that script goes on with.
+    assert ("run exp-fl-5-0.py again" in message) == (not names)
+    assert ("add the checkpoint of another epoch of the same run" in message) == bool(names)
     assert ("checkpoint-last is no step in its name" in message) == (len(names) == 2)
 
 

@@ -11,7 +11,7 @@ import small_training
 import torch
 from small_training import SHAPE
 
-from utils.model import checkpoints, training
+from utils.model import checkpoints, configs, training
 from utils.model.pair import find_pair, require_one_model
 from utils.run.paths import FoldPaths
 
@@ -41,7 +41,7 @@ def test_both_checkpoints_are_whole(trained):
     paths, _ = trained
     training.require_finished(paths)
     pair = find_pair(paths)
-    configs = [checkpoints.read_config(folder) for folder in (pair.m1, pair.m2)]
+    configs = [configs.read_config(folder) for folder in (pair.m1, pair.m2)]
     require_one_model(pair, *configs)
     states = []
     for folder in (pair.m1, pair.m2):

@@ -21,9 +21,9 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState, ViTConfig, ViTForImageClassification
 
 from utils.constants import PROFILES
-from utils.data import folds, images, repeats
+from utils.data import folds, images, originals, repeats
 from utils.errors import UserError
-from utils.model import finetuning, progress, training
+from utils.model import base_model, finetuning, progress, training
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
 
@@ -320,7 +320,7 @@ def base(tmp_path):
 
 def test_base_model_gets_a_head_for_the_classes(base):
     first = ViTForImageClassification.from_pretrained(base, dtype=torch.float32)
-    model, processor = finetuning.build_model(PROFILE, str(base), list("abcdefg"))
+    model, processor = base_model.build_model(PROFILE, str(base), list("abcdefg"))
     assert model.classifier.weight.shape == (7, 16)
     assert model.config.id2label == dict(enumerate("abcdefg"))
     assert model.config.label2id == {name: n for n, name in enumerate("abcdefg")}
@@ -343,18 +343,18 @@ def test_base_model_is_fine_tuned(new_fold, base):
 
 def test_base_model_that_cannot_be_had(tmp_path, base):
     with pytest.raises(UserError) as caught:
-        finetuning.fetch_base_model("google/vit-base-patch16-224-in21k")
+        base_model.fetch_base_model("google/vit-base-patch16-224-in21k")
     assert "hf download google/vit-base-patch16-224-in21k --local-dir" in str(caught.value)
     with pytest.raises(UserError, match="neither a folder nor a name on the hub"):
-        finetuning.fetch_base_model(str(tmp_path / "nowhere"))
+        base_model.fetch_base_model(str(tmp_path / "nowhere"))
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps(config | {"model_type": "deit"}))
     with pytest.raises(UserError, match="'deit' model, expected 'vit'"):
-        finetuning.build_model(PROFILE, str(base), ["a", "b"])
+        base_model.build_model(PROFILE, str(base), ["a", "b"])
     (base / "config.json").write_text(json.dumps(config))
     (base / "model.safetensors").write_bytes(b"cut short")
     with pytest.raises(UserError, match=r"base model .* cannot be read"):
-        finetuning.build_model(PROFILE, str(base), ["a", "b"])
+        base_model.build_model(PROFILE, str(base), ["a", "b"])
 
 
 def edit_weights(folder, change):
@@ -365,9 +365,9 @@ def edit_weights(folder, change):
 
 
 def test_base_model_that_was_compiled_gives_the_same_weights(base):
-    expected, _ = finetuning.build_model(PROFILE, str(base), list("abc"))
+    expected, _ = base_model.build_model(PROFILE, str(base), list("abc"))
     edit_weights(base, lambda state: {f"_orig_mod.{name}": x for name, x in state.items()})
-    found, _ = finetuning.build_model(PROFILE, str(base), list("abc"))
+    found, _ = base_model.build_model(PROFILE, str(base), list("abc"))
     assert found.config.id2label == {0: "a", 1: "b", 2: "c"}
     for name, values in expected.vit.state_dict().items():
         assert torch.equal(values, found.vit.state_dict()[name]), name
@@ -378,7 +378,7 @@ def test_base_model_of_codes_is_refused(base):
         base, lambda state: {k: x.to(torch.int8) if x.ndim == 2 else x for k, x in state.items()}
     )
     with pytest.raises(UserError, match=r"base model .*no floating point weights"):
-        finetuning.build_model(PROFILE, str(base), ["a", "b"])
+        base_model.build_model(PROFILE, str(base), ["a", "b"])
 
 
 def test_base_model_without_its_weights_is_refused(base):
@@ -386,10 +386,10 @@ def test_base_model_without_its_weights_is_refused(base):
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     with pytest.raises(UserError, match=r"does not have the weights .*layers\.2"):
-        finetuning.build_model(PROFILE, str(base), ["a", "b"])
+        base_model.build_model(PROFILE, str(base), ["a", "b"])
     (base / "config.json").write_text(json.dumps(config | {"intermediate_size": 32}))
     with pytest.raises(UserError, match="does not have the weights"):
-        finetuning.build_model(PROFILE, str(base), ["a", "b"])
+        base_model.build_model(PROFILE, str(base), ["a", "b"])
 
 
 # -- what is there already ------------------------------------------------------------------
@@ -541,7 +541,7 @@ def test_fold_of_another_split_seed_is_refused(tmp_path):
     constants = {"N_FOLDS": 5, "SPLIT_SEED": 1, "SEED": 777}
     ledger = Ledger(paths, 0, constants, {})
     with ledger.task("folds", constants=["N_FOLDS", "SPLIT_SEED"]):
-        folds.make_fold(paths, folds.digits(1), "test", 5, 1)
+        folds.make_fold(paths, originals.digits(1), "test", 5, 1)
     result = run_script(root, "--ds", "digits", "--fold", "0")
     assert result.returncode == 2 and result.stderr.count("\n") == 1
     assert "SPLIT_SEED was 1, now 777" in result.stderr

@@ -173,6 +173,23 @@ def poison(name: str, value: float = float("nan")) -> Callable[[dict], None]:
     return change
 
 
+def renamed(state: dict, rename: Callable[[str], str]) -> None:
+    """Give every tensor another name."""
+    found = {rename(name): values for name, values in state.items()}
+    state.clear()
+    state.update(found)
+
+
+def with_adapters(state: dict) -> None:
+    """LoRA beside each query matrix, as peft names it where the model was saved by itself."""
+    where = ".attention.attention.query."
+    renamed(state, lambda name: name.replace(where, f"{where}base_layer."))
+    for layer in range(2):
+        prefix = f"vit.encoder.layer.{layer}{where}"
+        state[f"{prefix}lora_A.default.weight"] = torch.ones(2, D)
+        state[f"{prefix}lora_B.default.weight"] = torch.ones(D, 2)
+
+
 def as_bin(checkpoint: Path, save: Callable[[dict, Path], None]) -> Callable[[Path], None]:
     """Swap model.safetensors for a pytorch_model.bin."""
 
@@ -483,7 +500,7 @@ CASES: dict[str, Case] = {
     "no weights": Case(1, gone(M2 / "model.safetensors"), ("neither model.safetensors",)),
     "half a safetensors": Case(1, shorter(M2 / "model.safetensors"), ("cannot be read",)),
     "half a safetensors for 5": Case(
-        5, shorter(M1 / "model.safetensors"), ("checkpoint M1 has changed",)
+        5, shorter(M1 / "model.safetensors"), ("checkpoint-10 cannot be read", "copy")
     ),
     "safetensors empty": Case(2, content(M1 / "model.safetensors", b""), ("cannot be read",)),
     "index without shards": Case(
@@ -546,6 +563,54 @@ CASES: dict[str, Case] = {
     "unknown activation": Case(2, config(M1, hidden_act="wobble"), ("wobble",)),
     "too many layers": Case(
         1, all_of(config(M1, num_hidden_layers=7), config(M2, num_hidden_layers=7)), ("no tensor",)
+    ),
+    "too few layers": Case(
+        1,
+        all_of(config(M1, num_hidden_layers=1), config(M2, num_hidden_layers=1)),
+        ("has the tensor vit.encoder.layer.1.", "and 15 more", "num_hidden_layers 1"),
+    ),
+    "adapters that were not merged": Case(
+        1,
+        tensors(M1, with_adapters),
+        (
+            "layer.0.attention.attention.query.base_layer.bias",
+            "which the model does not have",
+            "merge adapters",
+        ),
+    ),
+    "adapters of peft": Case(
+        2,
+        tensors(M2, lambda s: renamed(s, lambda n: f"base_model.model.{n}")),
+        ("checkpoint-20 has the tensor base_model.model.classifier.bias and 39 more", "merge"),
+    ),
+    "an adapter beside the weights": Case(
+        4, content(M1 / "adapter_model.safetensors", ""), ("has adapter_model.safetensors", "merge")
+    ),
+    "prompt tokens": Case(
+        3,
+        tensors(M1, lambda s: s.update({"vit.embeddings.prompt_tokens": torch.ones(1, 2, D)})),
+        ("checkpoint-10 has the tensor vit.embeddings.prompt_tokens,", "does not have"),
+    ),
+    "a class of the user's": Case(
+        1,
+        config(M1, architectures=["MeanPooledViT"]),
+        ("architectures is ['MeanPooledViT']", "ViTForImageClassification"),
+    ),
+    "a class of the user's by auto_map": Case(
+        5,
+        config(M2, auto_map={"AutoModelForImageClassification": "modeling.MyViT"}),
+        ("checkpoint-20", "auto_map is {'AutoModel", "ViTForImageClassification"),
+    ),
+    "several labels per image": Case(
+        2,
+        config(M1, problem_type="multi_label_classification"),
+        ("problem_type 'multi_label_classification'", "single_label_classification"),
+    ),
+    "a regression": Case(1, config(M2, problem_type="regression"), ("problem_type 'regression'",)),
+    "an FFN matrix of zeros": Case(
+        1,
+        tensors(M2, lambda s: s[FFN.replace("intermediate", "output")].zero_()),
+        ("checkpoint-20: the FFN matrix vit.encoder.layer.1.output.dense.weight is all zeros",),
     ),
     "M1 and M2 of different shape": Case(
         1,
@@ -656,7 +721,7 @@ CASES: dict[str, Case] = {
     "more classes than the model": Case(
         2,
         repair_rows(with_labels([0] * SAMPLES, [str(i) for i in range(9)])),
-        ("9 classes", "4"),
+        ("have 4 and 9 classes of other names", "same classes in the same order"),
     ),
     "pictures of fractions": Case(
         2, repair_rows(with_images(as_floats)), ("image 0", "repair", "from 0", "8 or with 16 bits")
@@ -761,7 +826,7 @@ def test_a_read_only_folder(server, trees, folder, step, said, read_only, tmp_pa
 def test_one_class_only(server, tmp_path):
     pipeline.make_fold(tmp_path, names=("only",), mistakes=0)
     done = run(server, 2, tmp_path)
-    require_refused(done, Case(2, nothing, ("misclassifies 0 of 60",)))
+    require_refused(done, Case(2, nothing, ("num_labels 1, which means a regression",)))
 
 
 # -- what has to work --------------------------------------------------------------------------
@@ -828,7 +893,9 @@ def in_shards(root: Path) -> None:
             M1,
             lambda s: s.update({"vit.encoder.layer.1.intermediate.repair.weight": torch.eye(M)}),
         ),
-        config(M1, attn_implementation="someone/kernels", auto_map={"AutoModel": "evil.Model"}),
+        config(M1, attn_implementation="someone/kernels"),
+        tensors(M1, lambda s: s.update({"vit.embeddings.position_ids": torch.arange(5)[None]})),
+        config(M1, architectures=None, problem_type="single_label_classification"),
         config(M1, return_dict=False, output_hidden_states=True),
         pickled(M1 / "training_args.bin"),
         pickled(M1 / "optimizer.pt"),
@@ -837,7 +904,8 @@ def in_shards(root: Path) -> None:
     ids=[
         "images of other modes", "images of 16 bits", "images that are not decoded",
         "columns under other names", "pytorch_model.bin", "shards", "identity repair matrix",
-        "code named in config.json", "other outputs asked for in config.json",
+        "code named in config.json", "a buffer that a release had", "a class that is not named",
+        "other outputs asked for in config.json",
         "code in training_args.bin", "code in optimizer.pt",
         "a pickle in the data set",
     ],
@@ -851,11 +919,11 @@ def test_other_forms_of_the_same_inputs_give_the_same_results(
     assert pipeline.results(root) == stages[4].after
 
 
-def test_a_root_of_glob_characters(server, trees, stages, tmp_path):
-    """Beside folders that its name matches as a pattern."""
+def test_a_root_of_any_characters(server, trees, stages, tmp_path):
+    """Those of patterns and of addresses; beside folders that its name matches as a pattern."""
     for neighbour in ("ab d", "aXb"):
         (tmp_path / neighbour / "dataset").mkdir(parents=True)
-    root = shutil.copytree(trees[1], tmp_path / "a[b]*?{c,d} [!x]")
+    root = shutil.copytree(trees[1], tmp_path / "a[b]*?{c,d} [!x]::file:#1%20~")
     run_all(server, root)
     assert pipeline.results(root) == stages[7].after
 
@@ -873,7 +941,7 @@ def test_neurons_that_are_all_equal(server, trees, tmp_path):
     root = shutil.copytree(trees[1], tmp_path / "root")
 
     def flatten(state: dict) -> None:
-        state[FFN].zero_()
+        state[FFN].fill_(1e-30)
         state[FFN.replace("weight", "bias")].fill_(0.5)
 
     tensors(M1, flatten)(root)

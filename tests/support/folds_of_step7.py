@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 
 from utils import ranking
-from utils.data.settings import COLUMNS
+from utils.data.setting_names import COLUMNS
 from utils.judge.references import fold as references
+from utils.model.caches import CACHES
 from utils.model.inputs import M1, M2_FFN, Inputs
 from utils.model.pair import Pair
-from utils.model.states import CACHES
 from utils.run import cli, constant_rules
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths

@@ -6,7 +6,7 @@ from pathlib import Path
 import datasets
 
 from utils.constants import PROFILES, SPLIT_SEED
-from utils.data import folds
+from utils.data import folds, originals
 from utils.model import training
 from utils.run.paths import FoldPaths
 
@@ -29,7 +29,7 @@ RECORD = training.make_record(CONSTANTS, PROFILE, None, {"train": "a", "repair":
 
 
 def make_source() -> datasets.DatasetDict:
-    whole = folds.digits(SPLIT_SEED)
+    whole = originals.digits(SPLIT_SEED)
     return datasets.DatasetDict(
         train=whole["train"].select(range(50)), test=whole["test"].select(range(10))
     )

@@ -9,8 +9,9 @@ import torch
 
 from utils import ranking
 from utils.judge.references.scores import other_gradient
-from utils.model import forward
-from utils.model.states import States, load_tail, states_from_h
+from utils.model import class_token
+from utils.model.caches import load_tail
+from utils.model.states import States, states_from_h
 from utils.truth.repair.credit import mean_loss, path_points, repair_credit, repair_row
 
 
@@ -141,7 +142,7 @@ def whole_models(make_vit, tmp_path_factory):
 
 def test_against_autograd_through_the_whole_model(whole_models):
     first, layer2, folder, pixels, labels = whole_models
-    h, _ = forward.forward_states(first, pixels)
+    h, _ = class_token.forward_states(first, pixels)
     tail = load_tail(folder)
     a, y, logits = states_from_h(tail, h.numpy())
     states = States(h.numpy(), a, y, logits, labels.numpy())

@@ -3,8 +3,6 @@
 import numpy as np
 from PIL import Image
 
-from utils.errors import UserError
-
 # Tag of a TIFF that says how many bits a value has; Pillow reads 12 of them into 16.
 BITS_PER_SAMPLE = 258
 ADVICE = "save it with 8 or with 16 bits a channel"
@@ -20,7 +18,7 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
     Raises
     ------
-    UserError : the values do not say what black and white are.
+    ValueError : the values do not say what black and white are.
     """
     if image.mode.startswith("I;16"):
         return _high_byte(np.asarray(image), _bits(image))
@@ -45,7 +43,7 @@ def _high_byte(values: np.ndarray, bits: int) -> Image.Image:
     """values : whole numbers (H, W) from 0 to 2**bits - 1."""
     largest = int(values.max(initial=0))
     if 0 < largest < 2 ** (bits - 8):
-        raise UserError(
+        raise ValueError(
             f"its values end at {largest} of {2**bits - 1}, so it would be black; {ADVICE}"
         )
     return Image.fromarray((values >> (bits - 8)).astype(np.uint8))
@@ -58,7 +56,7 @@ def _whole_bytes(values: np.ndarray, mode: str) -> Image.Image:
     # Nothing but 0 and 1 may be 8 bits, or be shares of white.
     shares = mode == "F" and values.max(initial=0) == 1
     if shares or not np.array_equal(small, values):
-        raise UserError(
+        raise ValueError(
             f"its values of mode {mode} go from {values.min():g} to {values.max():g}, which does "
             f"not say what is white; {ADVICE}"
         )

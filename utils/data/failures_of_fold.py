@@ -7,12 +7,12 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from utils.constants import PROFILES
-from utils.data import folds, misclassification
+from utils.data import folds, misclassification, schema
 from utils.data.misclassification import Setting
 from utils.errors import UserError
 from utils.run.cli import Job
 from utils.run.ledger import Ledger
+from utils.run.profiles import profile_of
 from utils.run.stopwatch import Stopwatch
 from utils.run.task import Task
 
@@ -98,8 +98,8 @@ def class_names(job: Job, n_classes: int) -> list[str]:
     """Names of the model's classes from the data set; a number where it has none."""
     dataset = folds.load_split(job.paths, "repair")
     where = str(job.paths.dataset / "repair")
-    _, label_column = folds.columns_of(dataset, PROFILES[job.paths.ds], where)
-    names = folds.class_names(dataset, label_column)
+    _, label_column = schema.columns_of(dataset, profile_of(job.paths.ds), where)
+    names = schema.class_names(dataset, label_column)
     return [*names, *(str(i) for i in range(len(names), n_classes))]
 
 

@@ -1,7 +1,7 @@
 """Step 0's first half on one fold: its splits are made, or kept as they are."""
 
 from utils.constants import Profile
-from utils.data import folds
+from utils.data import folds, originals
 from utils.data.repeats import split_record
 from utils.errors import UserError
 from utils.run.cli import Job
@@ -35,7 +35,7 @@ def ensure_splits(job: Job, profile: Profile, ledger: Ledger) -> bool:
         return False
     watch = Stopwatch()
     with task:
-        source = folds.load_source(profile, job.args.data_dir, split_seed)
+        source = originals.load_source(profile, job.args.data_dir, split_seed)
         folds.make_fold(job.paths, source, profile.test_split, n_folds, split_seed)
         task.time("folds", watch.seconds)
     job.log.info("%s made from %s", job.paths.dataset, job.args.data_dir or profile.source)

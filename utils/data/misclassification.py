@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from utils.data import settings as settings_file
+from utils.data.setting_names import COLUMNS
 
 
 @dataclass(frozen=True)
@@ -255,14 +255,14 @@ def settings_table(settings: list[Setting], names: list[str]) -> pd.DataFrame:
     """
     rows = [
         {
-            **{column: getattr(s, column, None) for column in settings_file.COLUMNS},
+            **{column: getattr(s, column, None) for column in COLUMNS},
             "n_neg": len(s.neg),
             "n_pos": len(s.pos),
             "n_neg_test": None if s.neg_test is None else len(s.neg_test),
         }
         for s in settings
     ]
-    table = pd.DataFrame(rows, columns=settings_file.COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS)
     for kind in ("pred", "true", "tgt"):
         labels = [getattr(s, f"{kind}_label") for s in settings]
         table[f"{kind}_name"] = names_of(labels, names)

@@ -4,29 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.data.setting_names import ALL, COLUMNS
 from utils.errors import UserError
 from utils.run import storage
 from utils.run.paths import FoldPaths
 
 SETTINGS_STEP = 2
-ALL = "all"
-COLUMNS = [
-    "setting",
-    "misclf_type",
-    "fpfn",
-    "rank",
-    "pred_label",
-    "true_label",
-    "tgt_label",
-    "n_neg",
-    "n_pos",
-    "status",
-    "reason",
-    "pred_name",
-    "true_name",
-    "tgt_name",
-    "n_neg_test",
-]
 
 
 def read_settings(paths: FoldPaths) -> list[str]:

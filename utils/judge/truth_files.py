@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from utils import ranking
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.errors import UserError
 from utils.judge.scores.ground_truth import GroundTruth, prepare_truth
 from utils.model.inputs import Inputs

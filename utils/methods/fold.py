@@ -11,7 +11,8 @@ import pandas as pd
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from utils.data.settings import ALL, SETTINGS_STEP, read_samples, read_settings, setting_inputs
+from utils.data.setting_names import ALL
+from utils.data.settings import SETTINGS_STEP, read_samples, read_settings, setting_inputs
 from utils.errors import UserError
 from utils.methods import own
 from utils.methods.chosen import Methods, chosen_methods, stands_under
@@ -20,8 +21,9 @@ from utils.methods.evidence import Evidence
 from utils.methods.method import Method
 from utils.methods.own.option import remember_file
 from utils.methods.rank import score_and_rank
+from utils.model.caches import cache_inputs, load_states, load_tail
 from utils.model.inputs import M1, Inputs, open_inputs
-from utils.model.states import States, cache_inputs, load_states, load_tail
+from utils.model.states import States
 from utils.model.tail import Tail, activation_function
 from utils.ranking import rank_by
 from utils.run.cli import Job, add_budget, add_device

@@ -1,15 +1,20 @@
-"""Whether M1 fits what lies around it: the classes of the data, and other files about pictures."""
+"""Whether M1 fits what lies around it: the data, and other files about pictures."""
 
 import logging
 from pathlib import Path
 
+import datasets
+import numpy as np
 from transformers import ViTConfig
 
-from utils.data import images, processors
+from utils.data import doubts, folds, images, processors, schema
 from utils.data.processors import PROCESSOR_FILE
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model import configs
 from utils.model.pair import Pair
+from utils.run.hashing import HashCache
+from utils.run.paths import FoldPaths
+from utils.run.profiles import profile_of
 
 
 def require_same_classes(checkpoint: Path, names: list[str], where: str) -> None:
@@ -17,7 +22,7 @@ def require_same_classes(checkpoint: Path, names: list[str], where: str) -> None
 
     names : of the data set's classes, which is `where`.
     """
-    of_model = checkpoints.class_names(checkpoints.read_config(checkpoint))
+    of_model = configs.class_names(configs.read_config(checkpoint))
     if of_model is None or of_model == names:
         return
     pairs = enumerate(zip(of_model, names, strict=False))
@@ -30,6 +35,63 @@ def require_same_classes(checkpoint: Path, names: list[str], where: str) -> None
     )
 
 
+def require_same_order(checkpoint: Path, where: str) -> None:
+    """Refuse labels that are plain integers beside a model that calls its classes otherwise."""
+    names = configs.class_names(configs.read_config(checkpoint))
+    if found := doubts.integers_out_of_order(names or []):
+        raise UserError(
+            f"{where} has integers as labels, and in {checkpoint} (id2label) {found}: numbers that "
+            "were sorted as text; give the labels names (datasets.ClassLabel) in the order that "
+            "the model was trained with"
+        )
+
+
+def require_splits_agree(paths: FoldPaths) -> None:
+    """Refuse a fold whose splits name their classes differently or in another order."""
+    profile, names = profile_of(paths.ds), {}
+    for split, folder in folds.there(paths).items():
+        features = folds.features(paths, split)
+        try:
+            _, label = schema.columns_in(features, profile, str(folder))
+        except UserError:  # for whoever needs the split to say
+            continue
+        if isinstance(features[label], datasets.ClassLabel):
+            names[folder.name] = features[label].names
+    if found := doubts.other_classes(names):
+        raise UserError(
+            f"{paths.dataset}: {found}; a label would mean another class in each: save the splits "
+            "with the same classes in the same order"
+        )
+
+
+def say_shared_images(log: logging.Logger, paths: FoldPaths, hashes: HashCache) -> None:
+    """Log which splits of a fold share images, by content; remembered while the files stay."""
+    splits, profile = folds.there(paths), profile_of(paths.ds)
+
+    def compute() -> str:
+        found = {}
+        for split, folder in splits.items():
+            dataset = folds.load_split(paths, split)
+            image, _ = schema.columns_of(dataset, profile, str(folder))
+            found[folder.name] = images.digests(dataset, image)
+        return "; ".join(doubts.shared(found))
+
+    files = [file for split in splits for file in folds.data_files(paths, split)]
+    if found := hashes.get_together(files, "shared images", compute):
+        log.warning("%s: %s; what they measure is not of unseen images", paths.name, found)
+
+
+def say_chance(
+    log: logging.Logger, checkpoint: Path, split: str, labels: np.ndarray, logits: np.ndarray
+) -> None:
+    """Log an accuracy that is not above chance. labels int64 (S,), logits (S, C)."""
+    if found := doubts.at_chance(labels, logits.argmax(1)):
+        log.warning(
+            "%s is not above chance on the split %r (%s): are these the pictures, the labels and "
+            "the preprocessing that it was trained with?", checkpoint.name, split, found,
+        )  # fmt: skip
+
+
 def say_preprocessing(log: logging.Logger, pair: Pair, config: ViTConfig) -> None:
     """Log what is assumed where M1 has no preprocessor_config.json, and files that contradict."""
     used, folders = images.load_processor(pair.m1, config), [pair.m2]
@@ -39,7 +101,7 @@ def say_preprocessing(log: logging.Logger, pair: Pair, config: ViTConfig) -> Non
             "%s has no %s: assumes pictures resized to %d x %d, mean and std 0.5",
             pair.m1.name, PROCESSOR_FILE, height, width,
         )  # fmt: skip
-        base = checkpoints.read_config(pair.m1).get("_name_or_path")
+        base = configs.read_config(pair.m1).get("_name_or_path")
         folders += [pair.m1.parent, *([Path(base)] if isinstance(base, str) and base else [])]
     for path in (folder / PROCESSOR_FILE for folder in folders):
         found = contradiction(used, path) if path.is_file() else None

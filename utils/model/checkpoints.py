@@ -1,4 +1,4 @@
-"""A checkpoint's config and weights, without building a model.
+"""A checkpoint's weights, without building a model.
 
 Written by transformers 4.x or 5.x (both save `vit.encoder.layer.<l>.*`), or
 saved from a 5.x state dict as it is (`vit.layers.<l>.mlp.*`): both spellings
@@ -6,23 +6,19 @@ are read, from safetensors or `pytorch_model.bin`, whole or in shards, with or
 without the prefixes of torch's wrappers.
 """
 
-import json
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from utils.errors import UserError
+from utils.model import vit_names
+from utils.model.blank import blank_block
+from utils.model.configs import MERGE, MODEL_CLASS, read_classifier_config
+from utils.model.tensors import ITEM_SIZES, WEIGHT_DTYPES, Stored, open_tensors, weight_files
+from utils.model.vit_names import REPAIR_SUFFIX
 from utils.run import code, hashing
 
-if TYPE_CHECKING:
-    import torch
-
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 LAYER_NAMES = {
     "w_bef": ("intermediate.dense.weight", "mlp.fc1.weight"),
     "b_bef": ("intermediate.dense.bias", "mlp.fc1.bias"),
@@ -37,170 +33,8 @@ HEAD_NAMES = {
     "head_weight": "classifier.weight",
     "head_bias": "classifier.bias",
 }
-REPAIR_SUFFIX = "intermediate.repair.weight"
-# What torch.compile, (Distributed)DataParallel, AveragedModel and FSDP put into every name.
-WRAPPERS = re.compile(
-    r"(?<![^.])(_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
-)
-# Number formats that hold a weight itself, as safetensors and as torch call them. Integers and
-# 8-bit floats are codes: what they stand for is written elsewhere.
-WEIGHT_DTYPES = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16"}
 # How the names of a ViT's parameters end.
 PARAMETERS = ("weight", "bias", "cls_token", "position_embeddings")
-
-
-def read_config(checkpoint: Path) -> dict:
-    """`config.json` of a ViT checkpoint."""
-    path = checkpoint / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; {checkpoint} is not a whole checkpoint") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not readable ({error}); copy the checkpoint again") from None
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != "vit":
-        raise UserError(f"{path} is of a {kind!r} model, expected 'vit'")
-    for name in ("hidden_size", "intermediate_size", "num_hidden_layers"):
-        value = config.get(name)
-        if type(value) is not int or value < 1:
-            raise UserError(f"{path}: {name} is {value!r}; copy the checkpoint again")
-    heads = config.get("num_attention_heads", 1)
-    if type(heads) is not int or heads < 1 or config["hidden_size"] % heads:
-        raise UserError(f"{path}: num_attention_heads is {heads!r}; copy the checkpoint again")
-    eps = config.get("layer_norm_eps", 1e-12)
-    if type(eps) not in (int, float) or not 0 <= eps < 1:
-        raise UserError(f"{path}: layer_norm_eps is {eps!r}; copy the checkpoint again")
-    if config.get("quantization_config") is not None:
-        raise UserError(
-            f"{path} has a quantization_config: its weights are codes and no numbers to compare; "
-            "give the checkpoint from before the quantization"
-        )
-    names = config.get("id2label")
-    counted = isinstance(names, dict) and names.keys() == {str(i) for i in range(len(names))}
-    if names is not None and not counted:
-        raise UserError(f"{path}: id2label does not count from 0; copy the checkpoint again")
-    return config
-
-
-def count_classes(config: dict) -> int:
-    """num_labels, which transformers takes from the names."""
-    names = config.get("id2label")
-    return config.get("num_labels", 2) if names is None else len(names)
-
-
-def class_names(config: dict) -> list[str] | None:
-    """Names of a model's classes; None where it has no others than LABEL_<i>.
-
-    Half a character, which no file can hold, is a question mark, as in `folds.class_names`.
-    """
-    given = config.get("id2label") or {}
-    names = [str(given[str(i)]).encode("utf-8", "replace").decode() for i in range(len(given))]
-    return None if names == [f"LABEL_{i}" for i in range(len(names))] else names
-
-
-def weight_files(checkpoint: Path) -> list[Path]:
-    """The file, or the shards, that hold the weights; safetensors before .bin."""
-    for name in WEIGHT_FILES:
-        if (checkpoint / name).is_file():
-            return [checkpoint / name]
-        index = checkpoint / f"{name}.index.json"
-        if index.is_file():
-            try:
-                shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-                files = sorted(checkpoint / Path(shard).name for shard in shards)
-                if {file.name for file in files} != shards:
-                    raise ValueError("it names files outside the folder")
-            except (ValueError, LookupError, AttributeError, TypeError) as error:
-                raise UserError(
-                    f"{index} is not readable ({error}); copy the checkpoint again"
-                ) from None
-            absent = [file for file in files if not file.is_file()]
-            if absent or not files:
-                raise UserError(
-                    f"{index} names the shard {absent[0].name if absent else ''} "
-                    f"that is not in {checkpoint}; copy the checkpoint again"
-                )
-            return files
-    raise UserError(
-        f"{checkpoint} has neither {' nor '.join(WEIGHT_FILES)}; it is not a whole checkpoint"
-    )
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A tensor in a file: what it is, and how to read it.
-
-    wrapped : its name in the file has the prefix of a wrapper.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    read: Callable[[], "torch.Tensor"]
-    wrapped: bool = False
-
-
-@contextmanager
-def open_tensors(checkpoint: Path) -> Iterator[dict[str, Stored]]:
-    """Tensors of a checkpoint by name, without wrappers' prefixes; read when called for.
-
-    Nothing is unpickled: `.bin` files go through torch's weights-only loading.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    found: dict[str, Stored] = {}
-    opened = []
-    try:
-        for file in weight_files(checkpoint):
-            if file.suffix == ".safetensors":
-                handle = safe_open(str(file), framework="pt")
-                opened.append(handle)
-                stored = {key: _in_safetensors(handle, key) for key in handle.keys()}  # noqa: SIM118
-            else:
-                stored = {key: _in_memory(value) for key, value in _load_bin(file).items()}
-            for key, one in stored.items():
-                name = WRAPPERS.sub("", key)
-                one = replace(one, wrapped=name != key)
-                if name in found and (one.wrapped or found[name].wrapped):
-                    raise UserError(f"{file} has {name} twice, under several prefixes; keep one")
-                found[name] = one
-        yield found
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{checkpoint} cannot be read ({error}); copy the checkpoint again"
-        ) from None
-    finally:
-        opened.clear()
-
-
-def _in_safetensors(handle: Any, key: str) -> Stored:
-    part = handle.get_slice(key)
-    return Stored(part.get_dtype(), tuple(part.get_shape()), lambda: handle.get_tensor(key))
-
-
-def _in_memory(values: "torch.Tensor") -> Stored:
-    dtype = str(values.dtype).removeprefix("torch.")
-    return Stored(dtype, tuple(values.shape), lambda: values)
-
-
-def _load_bin(file: Path) -> dict[str, "torch.Tensor"]:
-    import torch
-
-    try:
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # torch < 1.6 wrote a format that cannot be mapped
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # on broken files torch raises whatever it stumbles over
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise _refuse_bin(file, reason) from None
-    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-        raise _refuse_bin(file, "not a dictionary of tensors")
-    return state
-
-
-def _refuse_bin(file: Path, reason: str) -> UserError:
-    return UserError(f"{file} is not a plain file of weights ({reason}); it was not loaded")
 
 
 def read_ffn(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -210,9 +44,9 @@ def read_ffn(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
     ------
     UserError : a tensor is missing, of the wrong shape, or has NaN or infinite values.
     """
-    config = read_config(checkpoint)
+    config = read_classifier_config(checkpoint)
     with open_tensors(checkpoint) as tensors:
-        _refuse_foreign(tensors, checkpoint)
+        _refuse_foreign(tensors, checkpoint, config)
         w_bef = _layer_tensor(tensors, checkpoint, config, "w_bef")
         w_aft = _layer_tensor(tensors, checkpoint, config, "w_aft")
     _require_shape(w_bef, (config["intermediate_size"], config["hidden_size"]), checkpoint, "W_bef")
@@ -222,9 +56,9 @@ def read_ffn(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def read_tail(checkpoint: Path) -> dict[str, np.ndarray]:
     """Every weight between `h` and the logits, float32, by LAYER_NAMES and HEAD_NAMES."""
-    config = read_config(checkpoint)
+    config = read_classifier_config(checkpoint)
     with open_tensors(checkpoint) as tensors:
-        _refuse_foreign(tensors, checkpoint)
+        _refuse_foreign(tensors, checkpoint, config)
         weights = {key: _layer_tensor(tensors, checkpoint, config, key) for key in LAYER_NAMES}
         for key, name in HEAD_NAMES.items():
             weights[key] = _tensor(tensors, checkpoint, (name,))
@@ -243,7 +77,13 @@ def _layer_tensor(tensors: dict, checkpoint: Path, config: dict, key: str) -> np
     last = config["num_hidden_layers"] - 1
     old, new = f"vit.encoder.layer.{last}.", f"vit.layers.{last}."
     names = LAYER_NAMES[key]
-    return _tensor(tensors, checkpoint, (old + names[0], new + names[-1]))
+    values = _tensor(tensors, checkpoint, (old + names[0], new + names[-1]))
+    if key in ("w_bef", "w_aft") and not values.any():
+        raise UserError(
+            f"{checkpoint}: the FFN matrix {old + names[0]} is all zeros: the file is broken, or "
+            "nothing was trained; copy the checkpoint again"
+        )
+    return values
 
 
 def _tensor(tensors: dict, checkpoint: Path, names: tuple[str, ...]) -> np.ndarray:
@@ -265,10 +105,13 @@ def _require_shape(values: np.ndarray, shape: tuple[int, ...], checkpoint: Path,
         )
 
 
-def _refuse_foreign(tensors: dict[str, Stored], checkpoint: Path) -> None:
-    """Codes instead of weights, and a repaired model.
+def _refuse_foreign(
+    tensors: dict[str, Stored], checkpoint: Path, config: dict | None = None
+) -> None:
+    """Codes instead of weights, a repaired model, and tensors that the model does not have.
 
     RepTran's extra matrices change nothing where they are the identity, and only there.
+    config : of a classifier; None for a base model, whose head is left behind.
     """
     for name, stored in tensors.items():
         if name.endswith(PARAMETERS) and stored.dtype not in WEIGHT_DTYPES:
@@ -284,19 +127,28 @@ def _refuse_foreign(tensors: dict[str, Stored], checkpoint: Path) -> None:
                     f"{checkpoint}: {name} is not the identity, so this is a repaired model; "
                     "give the checkpoint from before the repair"
                 )
+    if config is not None:
+        layers, qkv_bias = config["num_hidden_layers"], bool(config.get("qkv_bias", True))
+        if found := vit_names.why_not_of(tensors, layers, qkv_bias):
+            raise UserError(
+                f"{checkpoint} has the tensor {found}; {MERGE}, or give a checkpoint of a plain "
+                f"{MODEL_CLASS} with its own config.json"
+            )
 
 
-def source_of(checkpoint: Path, **config: Any) -> dict[str, Any]:
+def source_of(checkpoint: Path, classifier: bool = True, **config: Any) -> dict[str, Any]:
     """What `from_pretrained` is to load: the folder, or tensors whose names wrappers had changed.
 
+    classifier : whether all of its tensors have to be a ViTForImageClassification's.
     config : entries that are to be otherwise than in config.json.
 
     Raises
     ------
-    UserError : the weights are no floats, or those of a repaired model.
+    UserError : the weights are no floats, or those of a repaired or of another model.
     """
+    own = read_classifier_config(checkpoint) if classifier else None
     with open_tensors(checkpoint) as tensors:
-        _refuse_foreign(tensors, checkpoint)
+        _refuse_foreign(tensors, checkpoint, own)
         if not any(stored.wrapped for stored in tensors.values()):
             return {"pretrained_model_name_or_path": checkpoint, **config}
         state = {name: stored.read() for name, stored in tensors.items()}
@@ -317,6 +169,40 @@ def require_same_shapes(m1: Path, m2: Path) -> None:
                 raise UserError(
                     f"{m1} and {m2.name} differ in the shape of {name} ({first[name].shape} and "
                     f"{second[name].shape}); both must come from one training run"
+                )
+
+
+def require_whole(m1: Path, m2: Path, hashes: hashing.HashCache) -> None:
+    """Refuse tensors that a model does not have, and zeros where the other checkpoint has weights.
+
+    Remembered in `hashes` while both stay as they are.
+    """
+
+    def compute() -> str:
+        for one, other in ((m1, m2), (m2, m1)):
+            _refuse_blank(one, other)
+        return "whole"
+
+    files = [file for each in (m1, m2) for file in (*weight_files(each), each / "config.json")]
+    hashes.get_together(files, "whole", compute)
+
+
+def _refuse_blank(checkpoint: Path, other: Path) -> None:
+    with open_tensors(checkpoint) as tensors, open_tensors(other) as others:
+        _refuse_foreign(tensors, checkpoint, read_classifier_config(checkpoint))
+        theirs = {vit_names.canonical(name): stored for name, stored in others.items()}
+        for name, stored in tensors.items():
+            twin = theirs.get(vit_names.canonical(name))
+            if twin is None or len(stored.shape) < 2 or stored.shape != twin.shape:
+                continue
+            item = ITEM_SIZES.get(stored.dtype, 4)
+            values, mates = (each.read().float().numpy() for each in (stored, twin))
+            if found := blank_block(values, mates, item):
+                row = found[0] // int(np.prod(stored.shape[1:]))
+                raise UserError(
+                    f"{checkpoint}: {name} has {(found[1] - found[0]) * item:,} bytes of zeros "
+                    f"from row {row} on, where {other.name} has weights: the file is broken; copy "
+                    "the checkpoint again"
                 )
 
 

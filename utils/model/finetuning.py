@@ -22,15 +22,13 @@ from transformers import (
     TrainerControl,
     TrainerState,
     TrainingArguments,
-    ViTConfig,
-    ViTForImageClassification,
 )
-from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from utils.constants import Profile
-from utils.data import folds, images
+from utils.data import folds, images, schema
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model import agreement
+from utils.model.base_model import build_model
 from utils.model.progress import Progress
 from utils.pieces import cpu_threads
 from utils.run.log import silent_log
@@ -38,7 +36,6 @@ from utils.run.paths import FoldPaths
 
 LOGGED = ("batch_size", "learning_rate", "weight_decay", "epochs", "repeats_per_epoch")
 LOG_EVERY = 0.01  # of all steps
-BASE_MODEL_FILES = ["config.json", "preprocessor_config.json", "model*.safetensors*"]
 
 
 def train_fold(
@@ -79,7 +76,7 @@ def train_fold(
         ", ".join(f"{name} {getattr(profile, name)}" for name in LOGGED),
     )
     columns = trainer.eval_dataset.image_column, trainer.eval_dataset.label_column
-    if note := folds.taken_instead(columns, profile):
+    if note := schema.taken_instead(columns, profile):
         log.info("takes %s", note)
     return train(trainer, paths, profile, resume_from, log)
 
@@ -195,13 +192,16 @@ def read_rows(paths: FoldPaths, profile: Profile) -> tuple[dict[str, images.Imag
     """Pictures and labels of the splits train and repair, and the names of the classes."""
     rows: dict[str, images.ImageRows] = {}
     names: list[str] = []
+    agreement.require_splits_agree(paths)
     for split in ("train", "repair"):
         dataset = folds.load_split(paths, split)
         where = f"{paths.dataset}, split {split!r}"
-        image, label = folds.columns_of(dataset, profile, where)
-        names = names or folds.class_names(dataset, label)
-        folds.require_labels(folds.read_labels(dataset, label), len(names), where)
+        image, label = schema.columns_of(dataset, profile, where)
+        names = names or schema.class_names(dataset, label)
+        schema.require_labels(schema.read_labels(dataset, label), len(names), where)
         rows[split] = images.ImageRows(dataset, image, label, split)
+    if len(names) < 2:
+        raise UserError(f"{where} has one class; a classifier is trained on two or more")
     return rows, names
 
 
@@ -265,7 +265,7 @@ def training_arguments(
             "set CUDA_VISIBLE_DEVICES so that their number divides it"
         )
     return TrainingArguments(
-        output_dir=str(output_dir),
+        output_dir=str(output_dir.absolute()),  # the Trainer would expand a `~`
         # The recipe: the batch is the one of all devices together.
         num_train_epochs=profile.epochs,
         per_device_train_batch_size=profile.batch_size // processes,
@@ -300,79 +300,6 @@ def device_count() -> int:
     """Devices that share one batch: torchrun's processes, or the GPUs of a single process."""
     world = int(os.environ.get("WORLD_SIZE", 1))
     return world if world > 1 else max(1, torch.cuda.device_count())
-
-
-def build_model(
-    profile: Profile, base_model: str | None, names: list[str]
-) -> tuple[ViTForImageClassification, ViTImageProcessorPil]:
-    """A classifier of the classes `names`, from scratch or from a base model, float32."""
-    labels = {
-        "num_labels": len(names),
-        "id2label": dict(enumerate(names)),
-        "label2id": {name: number for number, name in enumerate(names)},
-    }
-    if base_model is None:
-        try:
-            config = ViTConfig(**profile.vit_config, **labels)
-            return ViTForImageClassification(config), images.default_processor(config)
-        except Exception as error:  # transformers and torch raise whatever they stumble over
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"vit_config in utils/constants.py makes no ViT ({type(error).__name__}: "
-                f"{reason}); correct it"
-            ) from None
-    folder = fetch_base_model(base_model)
-    checkpoints.read_config(folder)
-    checkpoints.weight_files(folder)
-    try:
-        model, report = ViTForImageClassification.from_pretrained(
-            **checkpoints.source_of(folder, **labels),
-            ignore_mismatched_sizes=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-            local_files_only=True,
-            weights_only=True,
-            attn_implementation="sdpa",  # a config.json may name code on the hub here
-        )
-    except UserError as error:
-        raise UserError(f"the base model cannot be used: {error}") from None
-    except Exception as error:  # on broken folders transformers raises whatever it meets
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"the base model {folder} cannot be read ({reason}); copy it again"
-        ) from None
-    absent = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
-    absent = sorted(name for name in absent if not name.startswith("classifier."))
-    if absent:
-        raise UserError(
-            f"the base model {folder} does not have the weights its config.json asks for "
-            f"({absent[0]} and {len(absent) - 1} more); copy it again"
-        )
-    return model, images.load_processor(folder, model.config)
-
-
-def fetch_base_model(base_model: str) -> Path:
-    """The folder of a base model, fetched from the hub unless it is one already."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
-    if Path(base_model).is_dir():
-        return Path(base_model)
-    try:
-        return Path(snapshot_download(base_model, allow_patterns=BASE_MODEL_FILES))
-    except HFValidationError:
-        raise UserError(
-            f"base model {base_model} is neither a folder nor a name on the hub; "
-            "give --base-model a folder with config.json and model.safetensors"
-        ) from None
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        name = Path(base_model).name
-        raise UserError(
-            f"base model {base_model} cannot be fetched ({reason}); where there is a network run "
-            f"`hf download {base_model} --local-dir {name}`, "
-            f"copy that folder here and add --base-model {name}"
-        ) from None
 
 
 class PublishCheckpoint(TrainerCallback):

@@ -4,31 +4,30 @@ Steps 2 and 3 both need it and both come here; whichever is first makes the cach
 """
 
 import logging
-import threading
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import pandas as pd
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers import ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
-from utils.constants import PROFILES
-from utils.data import folds, images
+from utils.data import folds, images, schema
 from utils.errors import CannotWrite, UserError
-from utils.model import agreement, checkpoints, states
+from utils.model import agreement, caches, checkpoints, vit_names
+from utils.model.caches import CACHE_STEP, CACHES
+from utils.model.class_token import IMAGES, forward_states
 from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs
-from utils.model.states import CACHE_STEP, CACHES, States
-from utils.model.tail import Tail
-from utils.pieces import by_rows, cores, cpu_threads
+from utils.model.states import States, states_from_h
+from utils.pieces import cores, cpu_threads
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
+from utils.run.profiles import profile_of
 from utils.run.stopwatch import Stopwatch, in_words
 from utils.run.task import Task
 
@@ -36,13 +35,6 @@ from utils.run.task import Task
 CPU_BATCH, GPU_BATCH = 32, 256
 # Batches after which the time of a forward pass is known.
 FEW_BATCHES = 4
-# Images that one thread takes through the model at a time.
-IMAGES = 8
-# Samples whose a and y are compared with what the whole model computes inside.
-PROOF_SAMPLES = 16
-# How far float32 may drift between the model and its tail, relative to the
-# largest logit; bf16 keeps 8 bits.
-TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}
 
 
 def load_model(checkpoint: Path) -> ViTForImageClassification:
@@ -74,35 +66,16 @@ def load_model(checkpoint: Path) -> ViTForImageClassification:
             f"{checkpoint} lacks the weights {sorted(info['missing_keys'])[0]} and maybe more; "
             "it is not a whole ViT classifier"
         )
+    foreign = [n for n in info["unexpected_keys"] if not vit_names.is_passed_over(n)]
+    if foreign:
+        raise UserError(
+            f"{checkpoint} has the tensor {sorted(foreign)[0]}, which transformers does not read; "
+            "give a checkpoint of a plain ViTForImageClassification"
+        )
     # What comes out is read by name, and nothing but the logits is asked for.
     model.config.return_dict = True
     model.config.output_hidden_states = model.config.output_attentions = False
     return model.eval()
-
-
-def forward_states(
-    model: ViTForImageClassification, pixel_values: torch.Tensor, precision: str = "fp32"
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """h (B, d) and logits (B, C) of one batch, from the model's own forward pass, float32.
-
-    precision : "fp32" or "bf16", in which the model runs.
-    """
-    kept = threading.local()  # each thread runs the model on images of its own
-
-    def keep_class_token(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        kept.token = inputs[0][:, 0]  # (B, tokens, d) -> (B, d)
-
-    def run_piece(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        enabled = precision == "bf16"
-        with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=enabled):
-            logits = model(pixel_values=pixels).logits
-        return kept.token.float(), logits.float()
-
-    handle = model.vit.layers[-1].layernorm_after.register_forward_pre_hook(keep_class_token)
-    try:
-        return by_rows(run_piece, pixel_values, rows=IMAGES)
-    finally:
-        handle.remove()
 
 
 def run_model(
@@ -147,14 +120,16 @@ def make_loader(
     job: Job, checkpoint: Path, config: Any, device: torch.device, split: str
 ) -> DataLoader:
     """A split in batches sized to the device, decoded and resized in worker processes."""
-    profile = PROFILES[job.paths.ds]
+    profile = profile_of(job.paths.ds)
     dataset = folds.load_split(job.paths, split)
     where = str(job.paths.dataset / split)
-    columns = folds.columns_of(dataset, profile, where)
-    names = folds.class_names(dataset, columns[1])
-    if isinstance(dataset.features[columns[1]], datasets.ClassLabel):  # else they have no names
+    columns = schema.columns_of(dataset, profile, where)
+    names = schema.class_names(dataset, columns[1])
+    if isinstance(dataset.features[columns[1]], datasets.ClassLabel):
         agreement.require_same_classes(checkpoint, names, where)
-    folds.require_labels(folds.read_labels(dataset, columns[1]), config.num_labels, where)
+    else:
+        agreement.require_same_order(checkpoint, where)
+    schema.require_labels(schema.read_labels(dataset, columns[1]), config.num_labels, where)
     if len(names) > config.num_labels:
         raise UserError(
             f"{where} has {len(names)} classes, the model in {checkpoint} {config.num_labels}; "
@@ -219,26 +194,30 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
     """
     device = pick_device(job.args.device)
     split = SPLITS[data]
+    agreement.require_splits_agree(job.paths)
     task = plan_forward_pass(inputs, data)
-    m1_tail = states.load_tail(inputs.pair.m1)
+    m1_tail = caches.load_tail(inputs.pair.m1)
     if task.done:
         job.log.info(
             "reads %s/ of %s, which is up to date: kept",
             job.paths.caches(split).name,
             inputs.pair.m1.name,
         )
-        return states.load_states(job.paths, m1_tail, split)
+        return caches.load_states(job.paths, m1_tail, split)
     model = load_model(inputs.pair.m1)
     loader = make_loader(job, inputs.pair.m1, model.config, device, split)
     if data == REPAIR:
         agreement.say_preprocessing(job.log, inputs.pair, model.config)
+        agreement.say_shared_images(job.log, job.paths, inputs.ledger.hashes)
     job.log.info(
         "runs %s on %d images of the %s on %s, batches of %d, %s",
         inputs.pair.m1.name, len(loader.dataset), data, device, loader.batch_size,
         job.constants["INFERENCE_PRECISION"],
     )  # fmt: skip
     columns = loader.dataset.image_column, loader.dataset.label_column
-    if note := folds.taken_instead(columns, PROFILES[job.paths.ds]):
+    if data == REPAIR and (note := folds.taken_as_repair(job.paths)):
+        job.log.info(note)
+    if note := schema.taken_instead(columns, profile_of(job.paths.ds)):
         job.log.info("takes %s", note)
     inputs.ledger.device = str(device)
     # Threads take whole pieces (utils.pieces).
@@ -247,106 +226,14 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
         found = run_model(model, loader, device, job.constants["INFERENCE_PRECISION"], job.log)
         task.time(f"forward_pass/{split}", watch.seconds)
         job.log.info("%.0f samples per second", len(found["labels"]) / watch.seconds)
+        agreement.say_chance(job.log, inputs.pair.m1, split, found["labels"], found["logits"])
         watch = Stopwatch()
         h = found["hidden_before_layernorm"]
-        found["intermediate"], found["output"], _ = states.states_from_h(m1_tail.to(device), h)
+        found["intermediate"], found["output"], _ = states_from_h(m1_tail.to(device), h)
         task.time(f"cached_tail/{split}", watch.seconds)
         for name in CACHES:
             path = job.paths.cache(name, split)
             storage.require_finite(found[name], path, "the model is broken")
             task.save_array(path, found[name])
     job.log.info("wrote %s", job.paths.caches(split))
-    return states.load_states(job.paths, m1_tail, split)
-
-
-def prove(
-    job: Job,
-    inputs: Inputs,
-    cached: States,
-    model: ViTForImageClassification,
-    m1_tail: Tail,
-    split: str,
-) -> dict[str, float]:
-    """Compare a split's caches with the model: largest differences, seconds per sample of both.
-
-    Raises
-    ------
-    UserError : the caches do not reproduce the model.
-    """
-    loader = make_loader(job, inputs.pair.m1, model.config, torch.device("cpu"), split)
-    few = Subset(loader.dataset, range(min(PROOF_SAMPLES, cached.n_samples)))
-    batch = loader.collate_fn([few[i] for i in range(len(few))])
-    watch = Stopwatch()
-    forward_states(model, batch["pixel_values"][:1])  # the first call pays for warming up
-    model_s = watch.seconds
-    watch = Stopwatch()
-    states.states_from_h(m1_tail, cached.h[: states.BLOCK])
-    tail_s = watch.seconds / min(states.BLOCK, cached.n_samples)
-    job.log.info(
-        "compares the caches of %d images with %s, run on %d of them: takes about %s",
-        cached.n_samples, inputs.pair.m1.name, len(few),
-        in_words(tail_s * cached.n_samples + model_s * len(few)),
-    )  # fmt: skip
-    watch = Stopwatch()
-    _, _, logits = states.states_from_h(m1_tail, cached.h)
-    tail_s = watch.seconds / cached.n_samples
-    watch = Stopwatch()
-    inside = model_states(model, batch["pixel_values"])
-    model_s = watch.seconds / len(few)
-    scale = float(np.abs(cached.logits).max())
-    found = {
-        "samples": cached.n_samples,
-        "max_diff_logits": float(np.abs(logits - cached.logits).max()) / scale,
-        "same_prediction": float((logits.argmax(1) == cached.logits.argmax(1)).mean()),
-        "max_diff_intermediate": _relative(inside["a"], cached.a[: len(few)]),
-        "max_diff_output": _relative(inside["y"], cached.y[: len(few)]),
-        "model_s_per_sample": model_s,
-        "tail_s_per_sample": tail_s,
-        "speedup": model_s / tail_s,
-    }
-    limit = TOLERANCE[job.constants["INFERENCE_PRECISION"]]
-    worst = max(value for name, value in found.items() if name.startswith("max_diff"))
-    if worst > limit:
-        raise UserError(
-            f"{job.paths.caches(split)} does not reproduce {inputs.pair.m1} "
-            f"(relative difference {worst:.1e} > {limit:g}); delete the folder and "
-            f"{storage.run_again(CACHE_STEP)}"
-        )
-    return found
-
-
-def _relative(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.abs(one - other).max() / np.abs(one).max())
-
-
-def model_states(
-    model: ViTForImageClassification, pixel_values: torch.Tensor
-) -> dict[str, np.ndarray]:
-    """a (B, m) and y (B, d) of the class token as the whole model computes them."""
-    layer = model.vit.layers[-1]
-    kept = threading.local()
-
-    def keep_neurons(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        kept.a = inputs[0][:, 0]  # (B, tokens, m) -> (B, m)
-
-    def keep_output(_: torch.nn.Module, __: Any, output: torch.Tensor) -> None:
-        kept.y = output[:, 0]  # (B, tokens, d) -> (B, d)
-
-    def run_piece(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        model(pixel_values=pixels)
-        return kept.a, kept.y
-
-    handles = [
-        layer.mlp.fc2.register_forward_pre_hook(keep_neurons),
-        layer.register_forward_hook(keep_output),
-    ]
-    try:
-        a, y = by_rows(run_piece, pixel_values, rows=IMAGES)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {"a": a.numpy(), "y": y.numpy()}
-
-
-def proof_table(found: dict[str, float]) -> pd.DataFrame:
-    return pd.DataFrame({"quantity": list(found), "value": list(found.values())})
+    return caches.load_states(job.paths, m1_tail, split)

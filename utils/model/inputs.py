@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from utils.constants import PROFILES
 from utils.errors import UserError
-from utils.model import checkpoints, trainer_state, training
+from utils.model import checkpoints, configs, trainer_state, training
 from utils.model.optimizer_state import hash_optimizer
 from utils.model.pair import Pair, find_pair, require_one_model
 from utils.model.replays import find_replays
 from utils.run import hashing
 from utils.run.cli import Job
 from utils.run.ledger import Ledger
+from utils.run.profiles import profile_of
 
 M1_FFN, M2_FFN = "FFN of M1", "FFN of M2"
 M1, M2 = "checkpoint M1", "checkpoint M2"
@@ -55,8 +55,8 @@ def open_inputs(job: Job) -> Inputs:
 
         return folds.hash_split(job.paths, split, hashes)
 
-    profile = PROFILES[job.paths.ds]
-    columns = {"image_column": profile.image_column, "label_column": profile.label_column}
+    profile = profile_of(job.paths.ds)
+    columns = {name: getattr(profile, name, None) for name in ("image_column", "label_column")}
     ledger = Ledger(
         job.paths,
         job.step,
@@ -74,7 +74,8 @@ def open_inputs(job: Job) -> Inputs:
         {M1: pair.m1.name, M2: pair.m2.name, M1_FFN: pair.m1.name, M2_FFN: pair.m2.name},
         job.only_look,
     )
-    config = checkpoints.read_config(pair.m1)
+    checkpoints.require_whole(pair.m1, pair.m2, ledger.hashes)
+    config = configs.read_config(pair.m1)
     return Inputs(pair, config["hidden_size"], config["intermediate_size"], ledger, replayed)
 
 
@@ -93,7 +94,8 @@ def choose_pair(job: Job) -> tuple[Pair, str | None]:
     if steps[1] is None:  # else it is no matter how far the training came
         training.require_finished(job.paths)
     pair = find_pair(job.paths, *steps)
-    require_one_model(pair, *(checkpoints.read_config(folder) for folder in (pair.m1, pair.m2)))
+    both = [configs.read_classifier_config(folder) for folder in (pair.m1, pair.m2)]
+    require_one_model(pair, *both)
     against = "; ".join(trainer_state.why_not_neighbours(pair)) or None
     said = f"{pair.m1.name} and {pair.m2.name} in {job.paths.training} are no neighbours: {against}"
     if against and not getattr(job.args, "accept_pair", False):

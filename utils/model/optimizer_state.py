@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from utils import ranking
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model import configs, moments
 from utils.run.hashing import HashCache, hash_bytes
 
 OPTIMIZER_FILE = "optimizer.pt"
@@ -35,21 +34,13 @@ def adam_step(checkpoint: Path) -> np.ndarray:
     state = load_state(path)
     shapes = decayed_shapes(checkpoint)
     try:
-        group = state["param_groups"][0]
-        numbers = list(group["params"])
-        require_shapes(state["state"], numbers, list(shapes.values()))
-        names = list(shapes)
-        parts = [
-            _step(state["state"][numbers[names.index(name)]], group["betas"], group["eps"])
-            for name in ffn_names(checkpoint)
-        ]
+        step = moments.next_step(state, shapes, ffn_names(checkpoint))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(f"{error}".split())[:120] or type(error).__name__
         raise UserError(
             f"{path} is not the AdamW state of {checkpoint.name} ({reason}); "
             "copy it again, or take it away to go on without the reference 'optimizer step'"
         ) from None
-    step = ranking.flatten(*parts)
     if not np.isfinite(step).all():
         raise UserError(f"{path} has NaN or infinite moments; copy it again, or take it away")
     return step
@@ -83,7 +74,7 @@ def decayed_shapes(checkpoint: Path) -> dict[str, tuple[int, ...]]:
     import torch
     from transformers import ViTConfig, ViTForImageClassification
 
-    config = ViTConfig(**checkpoints.read_config(checkpoint))
+    config = ViTConfig(**configs.read_config(checkpoint))
     with torch.device("meta"):
         model = ViTForImageClassification(config)
     return {
@@ -95,25 +86,5 @@ def decayed_shapes(checkpoint: Path) -> dict[str, tuple[int, ...]]:
 
 def ffn_names(checkpoint: Path) -> tuple[str, str]:
     """Names of W_bef and W_aft in a model that transformers 5.x builds."""
-    last = checkpoints.read_config(checkpoint)["num_hidden_layers"] - 1
+    last = configs.read_config(checkpoint)["num_hidden_layers"] - 1
     return f"vit.layers.{last}.mlp.fc1.weight", f"vit.layers.{last}.mlp.fc2.weight"
-
-
-def require_shapes(
-    state: dict[int, Any], numbers: list[int], shapes: list[tuple[int, ...]]
-) -> None:
-    if len(numbers) != len(shapes):
-        raise ValueError(f"{len(numbers)} decayed parameters, the model has {len(shapes)}")
-    for number, shape in zip(numbers, shapes, strict=True):
-        found = tuple(state[number]["exp_avg"].shape)
-        if found != shape or tuple(state[number]["exp_avg_sq"].shape) != shape:
-            raise ValueError(f"a parameter of shape {shape} has moments of shape {found}")
-
-
-def _step(moments: dict[str, Any], betas: tuple[float, float], eps: float) -> np.ndarray:
-    count = float(moments["step"])
-    if count < 1:
-        raise ValueError("no step was taken")
-    first = moments["exp_avg"].double() / (1 - betas[0] ** count)
-    second = moments["exp_avg_sq"].double() / (1 - betas[1] ** count)
-    return (first.abs() / (second.sqrt() + eps)).float().numpy()

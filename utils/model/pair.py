@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model import configs, training
 from utils.run.paths import FoldPaths
+from utils.run.profiles import profile_of
 
 # The Trainer of transformers 4.3x saves under the second name first.
 ENTRIES = ("checkpoint-", "tmp-checkpoint-")
@@ -61,7 +62,7 @@ def find_pair(paths: FoldPaths, m1_step: int | None = None, m2_step: int | None 
         names = ", ".join(sorted(folder.name for folder in found.values())) or "none"
         raise UserError(
             f"{paths.training} has fewer than two checkpoint-<step> folders ({names}"
-            f"{_listed(other, '; passed over: ')}); run exp-fl-5-0.py again"
+            f"{_listed(other, '; passed over: ')}); {_how_to_add(paths)}"
         )
     m2 = _named(found, "--m2", m2_step, paths.training, lambda: max(found))
     m1 = _named(found, "--m1", m1_step, paths.training, lambda: _before(found, m2, paths.training))
@@ -71,6 +72,12 @@ def find_pair(paths: FoldPaths, m1_step: int | None = None, m2_step: int | None 
         )
     other |= {found[step].name: "another step" for step in sorted(found) if step not in (m1, m2)}
     return Pair(found[m1], found[m2], tuple(f"{name} ({why})" for name, why in other.items()))
+
+
+def _how_to_add(paths: FoldPaths) -> str:
+    if profile_of(paths.ds) and training.can_go_on(paths):
+        return "run exp-fl-5-0.py again"
+    return "add the checkpoint of another epoch of the same run"
 
 
 def _why_not(entry: Path) -> str:
@@ -106,7 +113,7 @@ def _before(found: dict[int, Path], m2: int, where: Path) -> int:
 def require_one_model(pair: Pair, first: dict, second: dict) -> None:
     """Refuse M1 and M2 whose configs are of two models.
 
-    first, second : their `checkpoints.read_config`.
+    first, second : their `configs.read_config`.
     """
 
     def refuse(what: str, one: object, other: object) -> None:
@@ -119,10 +126,10 @@ def require_one_model(pair: Pair, first: dict, second: dict) -> None:
         one, other = first.get(key, default), second.get(key, default)
         if one != other:
             refuse(key, one, other)
-    counts = [checkpoints.count_classes(config) for config in (first, second)]
+    counts = [configs.count_classes(config) for config in (first, second)]
     if counts[0] != counts[1]:
         refuse("num_labels", *counts)
-    names = [checkpoints.class_names(config) for config in (first, second)]
+    names = [configs.class_names(config) for config in (first, second)]
     if None not in names:
         for i, (one, other) in enumerate(zip(*names, strict=True)):
             if one != other:

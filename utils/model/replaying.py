@@ -6,7 +6,7 @@ from pathlib import Path
 
 from utils.constants import Profile
 from utils.errors import UserError
-from utils.model import checkpoints, replays, training
+from utils.model import replays, tensors, training
 from utils.run.cli import Job
 from utils.run.hashing import HashCache, hash_bytes
 from utils.run.ledger import Ledger
@@ -112,5 +112,5 @@ def check_order_zero(job: Job, ledger: Ledger, m1: Path, m2: Path, replay: Repla
 
 def weights_hash(checkpoint: Path, hashes: HashCache) -> str:
     """Content hash of a checkpoint's weights alone."""
-    files = checkpoints.weight_files(checkpoint)
+    files = tensors.weight_files(checkpoint)
     return hash_bytes(*(hashes.get(file).encode() for file in files))

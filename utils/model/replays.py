@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
-from utils.model import checkpoints, trainer_state
+from utils.model import checkpoints, configs, trainer_state
 from utils.run import storage
 from utils.run.hashing import HashCache
 from utils.run.paths import FoldPaths
+from utils.run.profiles import step_0_or
 
 # How far the data seeds of a fold's replays lie apart; folds' own seeds lie 1 apart.
 SEED_STEP = 1000
+BY_HAND = "docs/replays.md says how"
 
 
 def data_seed(seed: int, replay: int) -> int:
@@ -64,7 +66,7 @@ def require_same_m1(
     A replay of ours has a record of M1's content; of others the history of the
     training is compared, where both have one.
     """
-    remedy = f"move {paths.replay(replay)} away, and run exp-fl-5-0.py to make it again"
+    remedy = f"move {paths.replay(replay)} away{_how_to_make(paths)}"
     try:
         record = json.loads(paths.replay_record(replay).read_text(encoding="utf-8"))
         same = record["M1"] == checkpoints.hash_checkpoint(m1, hashes)
@@ -76,15 +78,34 @@ def require_same_m1(
         raise UserError(f"{paths.replay(replay)} began at another M1 than {m1.name}; {remedy}")
 
 
+def _how_to_make(paths: FoldPaths) -> str:
+    """Who makes a replay of this fold: step 0, or whoever trained it."""
+    if paths.training_record.is_file():
+        return step_0_or(paths, ", and run exp-fl-5-0.py to make it again")
+    return f", or train it again from M1 ({BY_HAND})"
+
+
 def _continues(checkpoint: Path, m1: Path) -> bool:
     """Whether the training's history of a checkpoint goes on from M1's; True where one has none."""
     states = [trainer_state.read_state(folder) for folder in (m1, checkpoint)]
     return None in states or trainer_state.continues(*states)
 
 
+def require_other_weights(paths: FoldPaths, replay: int, ffn: str, of_m2: str) -> None:
+    """Refuse a replay in M2's own order of the data, which gave M2's very weights.
+
+    ffn, of_m2 : `checkpoints.hash_ffn` of the replay and of M2.
+    """
+    if replay and ffn == of_m2:
+        raise UserError(
+            f"{paths.replay(replay)} has M2's own weights, so it saw the data in M2's order: train "
+            f"it with another data_seed ({BY_HAND}), or move it away"
+        )
+
+
 def require_shape(checkpoint: Path, m1: Path) -> None:
     """Refuse a replay whose layer is not M1's in size."""
-    ours, other = checkpoints.read_config(m1), checkpoints.read_config(checkpoint)
+    ours, other = configs.read_config(m1), configs.read_config(checkpoint)
     for key in ("hidden_size", "intermediate_size", "num_hidden_layers"):
         if ours.get(key) != other.get(key):
             raise UserError(

@@ -12,15 +12,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from utils.errors import UserError
-
 # What transformers builds for the usual names, without the seconds of its import.
 KNOWN_ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu}
 
 
 @cache
 def activation_function(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The activation that transformers builds for a config's `hidden_act`."""
+    """The activation that transformers builds for a config's `hidden_act`.
+
+    Raises
+    ------
+    ValueError : transformers does not know it.
+    """
     if name in KNOWN_ACTIVATIONS:
         return KNOWN_ACTIVATIONS[name]
     from transformers.activations import ACT2FN
@@ -28,7 +31,9 @@ def activation_function(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     try:
         return ACT2FN[name]
     except (KeyError, TypeError):
-        raise UserError(f"hidden_act in config.json is {name!r}, unknown to transformers") from None
+        raise ValueError(
+            f"hidden_act in config.json is {name!r}, unknown to transformers"
+        ) from None
 
 
 @dataclass(frozen=True)

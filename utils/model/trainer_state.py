@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model import configs
 from utils.model.optimizer_state import OPTIMIZER_FILE, load_state
 from utils.model.pair import Pair
 
@@ -145,7 +145,7 @@ def epochs_of(pair: Pair) -> list[float] | None:
 def read_recipe(pair: Pair) -> Recipe:
     """The recipe of M2. Nothing is unpickled: training_args.bin is left alone."""
     state = read_state(pair.m2)
-    release = checkpoints.read_config(pair.m2).get("transformers_version")
+    release = configs.read_config(pair.m2).get("transformers_version")
     values = {
         "num_train_epochs": state and state.run["num_train_epochs"],
         "train_batch_size": state and state.batch_size,

@@ -14,7 +14,7 @@ from typing import Any
 from utils.constants import Profile
 from utils.data.repeats import SPLIT_SEED_IN_FORCE, split_record
 from utils.errors import UserError
-from utils.model import checkpoints
+from utils.model import configs, tensors
 from utils.run import storage
 from utils.run.paths import FoldPaths
 
@@ -105,8 +105,8 @@ def complete_checkpoints(paths: FoldPaths) -> list[Path]:
     """
     found = sorted(checkpoint_folders(paths), key=step_of)
     for folder in found:
-        checkpoints.read_config(folder)
-        checkpoints.weight_files(folder)
+        configs.read_config(folder)
+        tensors.weight_files(folder)
     return found
 
 
@@ -149,6 +149,15 @@ def read_record(paths: FoldPaths) -> dict[str, Any] | None:
             f"{paths.training_record} is not readable ({error}); remove it if the checkpoints "
             "beside it are good"
         ) from None
+
+
+def can_go_on(paths: FoldPaths) -> bool:
+    """Whether step 0 would begin or go on with the training that a fold has."""
+    found = sorted(checkpoint_folders(paths), key=step_of)
+    if not found:
+        return True
+    whole = all((found[-1] / name).is_file() for name in RESUME_FILES)
+    return whole and paths.training_record.is_file()
 
 
 def require_resumable(paths: FoldPaths, checkpoint: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from utils.constants import Profile
 from utils.data import folds
 from utils.errors import UserError
-from utils.model import checkpoints, replaying, training
+from utils.model import checkpoints, replaying, replays, training
 from utils.run.cli import Job
 from utils.run.ledger import Ledger
 from utils.run.log import is_main_process
@@ -99,6 +99,10 @@ def ensure_replays(job: Job, profile: Profile, ledger: Ledger) -> bool:
     if not wanted:
         return False
     if training.read_record(job.paths) is None:
-        job.log.warning("%s was trained elsewhere: no replays", job.paths.training)
+        job.log.warning(
+            "%s was trained elsewhere, with what only its own script knows: no replays made here; "
+            "to have them, train its last epoch again from M1 (%s)",
+            job.paths.training, replays.BY_HAND,
+        )  # fmt: skip
         return False
     return bool(replaying.make_replays(job, profile, ledger, wanted))

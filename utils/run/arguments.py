@@ -11,6 +11,7 @@ from typing import NoReturn
 from utils import constants as user_constants
 from utils.errors import UserError
 from utils.run.constant_rules import more_repeats
+from utils.run.folders import require_known_data
 from utils.run.ledger import ONLY_FOLDS
 from utils.run.paths import FoldPaths
 
@@ -59,6 +60,12 @@ def parse_arguments(
         parser.add_argument(
             name, type=Path, metavar="DIR", help=f"folder that holds {folder} (default: --root)"
         )
+    parser.add_argument(
+        "--repair-split",
+        metavar="NAME",
+        help="the split that is taken as 'repair' (default: repair, else the only one called "
+        "validation, valid, val, dev or eval)",
+    )
     parser.add_argument("--force", action="store_true", help="redo what is already done")
     if step > 0:
         add_pair(parser)
@@ -111,13 +118,8 @@ def add_halves(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_arguments(args: argparse.Namespace) -> None:
-    if args.ds not in user_constants.PROFILES:
-        known = ", ".join(user_constants.PROFILES)
-        raise UserError(
-            f"unknown data set {args.ds!r}; --ds takes one of {known}, or another one that you "
-            "add to PROFILES in utils/constants.py"
-        )
+def check_arguments(step: int, args: argparse.Namespace) -> None:
+    require_known_data(step, args)
     last = user_constants.REPEATS * user_constants.N_FOLDS - 1
     for fold in args.fold:
         if not 0 <= fold <= last:
@@ -145,6 +147,8 @@ def whole_commands(message: str, paths: FoldPaths, args: argparse.Namespace) -> 
         pair += "" if step is None else f" --{name} {step}"
     if getattr(args, "accept_pair", False):
         pair += " --accept-pair"
+    if paths.repair_split:
+        where += f" --repair-split {shlex.quote(paths.repair_split)}"
     given = getattr(args, "methods", None)
     methods = "" if given is None else f" --methods {shlex.quote(str(given))}"
     return re.sub(

@@ -24,6 +24,7 @@ from utils.run.arguments import (
     whole_commands,
 )
 from utils.run.constant_rules import check_constants, constants_in_force
+from utils.run.folders import fold_paths, require_inputs
 from utils.run.locks import lock_fold
 from utils.run.log import PatientOutput, close_log, is_main_process, open_log, silent_log
 from utils.run.paths import FoldPaths
@@ -129,12 +130,9 @@ def run(
     try:
         check_constants()
         args = parse_arguments(step, description, add_options)
-        check_arguments(args)
+        check_arguments(step, args)
         values = constants_in_force(args)
-        folds = [
-            FoldPaths(args.root, args.ds, fold, args.data_root, args.training_root)
-            for fold in args.fold
-        ]
+        folds = fold_paths(args)
         if getattr(args, "only_summary", False):
             finished += require_ready(step, folds, args, values, needs, ready, look=work)
         else:
@@ -238,12 +236,3 @@ def require_ready(
     if reasons:
         raise NotReady(list(dict.fromkeys(reasons)))
     return seen
-
-
-def require_inputs(paths: FoldPaths, needs: tuple[str, ...]) -> None:
-    """The folders that step 0 makes, or that come from elsewhere in the same layout."""
-    for folder in (getattr(paths, need) for need in needs):
-        if not folder.is_dir():
-            raise UserError(
-                f"{folder} does not exist; run exp-fl-5-0.py first, or put the folder there"
-            )

@@ -14,6 +14,7 @@ class FoldPaths:
     """Where one fold's inputs and results live, below `root`.
 
     data_root, training_root : where the folder `dataset` and the trainings are; None: `root`.
+    repair_split : what the fold calls its split `repair`, where the user says so.
     """
 
     root: Path
@@ -21,6 +22,7 @@ class FoldPaths:
     fold: int
     data_root: Path | None = None
     training_root: Path | None = None
+    repair_split: str | None = None
 
     @property
     def name(self) -> str:
@@ -254,7 +256,7 @@ class FoldPaths:
         return self.results / f"cache_states_{split}"
 
     def cache(self, name: str, split: str = "repair") -> Path:
-        """`name` is a key of `utils.model.states.CACHES`, the stem of the file."""
+        """`name` is a key of `utils.model.caches.CACHES`, the stem of the file."""
         return self.caches(split) / f"{name}.npy"
 
     def cache_proof(self, split: str = "repair") -> Path:

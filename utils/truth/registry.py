@@ -43,7 +43,7 @@ TRUTHS: dict[str, TruthKind] = {
         step=1,
         per_setting=False,
         says="|W(M2) - W(M1)| averaged over replays of the last epoch in other orders of the data",
-        needs="replays of the last epoch (exp-fl-5-0.py --replays)",
+        needs="replays of the last epoch (exp-fl-5-0.py --replays, or docs/replays.md)",
     ),
     REPAIR: TruthKind(
         lambda paths, setting: paths.repair_credit(setting),

@@ -8,8 +8,9 @@ import torch
 
 from utils import ranking
 from utils.judge.transplant import walk as transplant
-from utils.model import forward
-from utils.model.states import States, load_tail, states_from_h
+from utils.model import class_token
+from utils.model.caches import load_tail
+from utils.model.states import States, states_from_h
 
 SAMPLES = 23
 
@@ -25,7 +26,7 @@ def pair(make_vit, tmp_path_factory):
     folder = tmp_path_factory.mktemp("m1")
     first.save_pretrained(folder)
     pixels = torch.randn(SAMPLES, 1, 4, 4, generator=generator)
-    h, logits = forward.forward_states(first, pixels)
+    h, logits = class_token.forward_states(first, pixels)
     tail = load_tail(folder)
     labels = logits.argmax(1).numpy()
     labels[::3] = (labels[::3] + 1) % 3

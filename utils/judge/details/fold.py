@@ -4,7 +4,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils import ranking
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.judge.details import curves, permutation
 from utils.judge.names import IDEAL, TRUTH, WEIGHT, shown_level
 from utils.judge.rankings.files import read_order, read_scores

@@ -6,7 +6,6 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from utils.constants import PROFILES
 from utils.judge.layers import swap as layers
 from utils.judge.names import TRANSPLANT_STEP
 from utils.model import forward
@@ -15,6 +14,7 @@ from utils.pieces import cpu_threads
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
+from utils.run.profiles import is_from_scratch
 from utils.run.stopwatch import Stopwatch
 
 SPLIT = "test"
@@ -81,5 +81,5 @@ def swap_direction(job: Job, inputs: Inputs, direction: str) -> None:
 
 def images_to_run(job: Job, device: torch.device) -> int | None:
     """How many; None for all: on a GPU and for models trained from scratch."""
-    every = device.type != "cpu" or PROFILES[job.paths.ds].base_model is None
+    every = device.type != "cpu" or is_from_scratch(job.paths.ds)
     return None if every else job.constants["LAYER_SAMPLES"]

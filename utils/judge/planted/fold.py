@@ -24,8 +24,9 @@ from utils.methods import own
 from utils.methods.chosen import Methods, chosen_methods
 from utils.methods.evidence import Evidence
 from utils.methods.method import Method
+from utils.model.caches import cache_inputs, load_states, load_tail, require_test_split
 from utils.model.inputs import M1, Inputs
-from utils.model.states import States, cache_inputs, load_states, load_tail
+from utils.model.states import States
 from utils.model.tail import Tail
 from utils.run import storage
 from utils.run.cli import Job
@@ -95,6 +96,7 @@ def require_ready(job: Job, inputs: Inputs, methods: Methods) -> None:
     methods : every method of ours, by (level, name).
     """
     mine = own.methods_of(job.args, methods)
+    require_test_split(job.paths, inputs.ledger.step)
     if REPAIR not in job.constants["TRUTHS"]:
         raise UserError(
             "faults are planted with the test split, which only the truth 'repair' needs; "

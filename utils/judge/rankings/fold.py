@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from utils import ranking
-from utils.data.settings import ALL, SETTINGS_STEP, read_settings
+from utils.data.setting_names import ALL
+from utils.data.settings import SETTINGS_STEP, read_settings
 from utils.errors import UserError
 from utils.judge.names import NEURON, ORACLE_SCORES, RANDOM, RESERVED, TRUTH_STEP
 from utils.judge.rankings.files import read_file, require_all

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from utils import ranking
-from utils.data.settings import ALL, COLUMNS, SETTINGS_STEP
+from utils.data.setting_names import ALL, COLUMNS
+from utils.data.settings import SETTINGS_STEP
 from utils.judge.names import (
     CREDIT,
     JUDGED_STEP,

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from utils import ranking
-from utils.data.settings import ALL, SETTINGS_STEP, read_test_failures
+from utils.data.setting_names import ALL
+from utils.data.settings import SETTINGS_STEP, read_test_failures
 from utils.errors import UserError
 from utils.judge.names import (
     CEILING,
@@ -30,8 +31,8 @@ from utils.judge.references.scores import other_gradient, random_scores
 from utils.judge.scores.ground_truth import GroundTruth, oracle
 from utils.judge.truth_files import TruthFiles
 from utils.model import gradients, optimizer_state
+from utils.model.caches import cache_inputs, load_states, load_tail
 from utils.model.inputs import OPTIMIZER, Inputs
-from utils.model.states import cache_inputs, load_states, load_tail
 from utils.ranking import RankingKey
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch

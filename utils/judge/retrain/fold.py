@@ -30,8 +30,8 @@ from utils.judge.retrain.rankings import (
 )
 from utils.judge.retrain.train import OPTIMIZERS, Trained, Trainer, make_trainer, retrain
 from utils.judge.transplant import walk
+from utils.model.caches import load_states, load_tail
 from utils.model.inputs import M1, Inputs
-from utils.model.states import load_states, load_tail
 from utils.ranking import RankingKey
 from utils.run import storage
 from utils.run.cli import Job

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from utils import ranking
-from utils.data.settings import ALL, COLUMNS, SETTINGS_STEP, read_settings
+from utils.data.setting_names import ALL, COLUMNS
+from utils.data.settings import SETTINGS_STEP, read_settings
 from utils.errors import UserError
 from utils.judge.names import ALL_WEIGHTS, LIFTED, RANDOM, RANDOM_NEURONS, WEIGHT
 from utils.judge.rankings.files import require_all
@@ -18,8 +19,8 @@ from utils.judge.transplant import walk
 from utils.methods import own
 from utils.methods.chosen import Methods
 from utils.methods.own.load import STEP as OWN_STEP
+from utils.model.caches import CACHE_STEP
 from utils.model.inputs import Inputs
-from utils.model.states import CACHE_STEP
 from utils.ranking import RankingKey
 from utils.run import storage
 from utils.run.cli import Job

@@ -9,7 +9,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils import ranking
-from utils.data.settings import ALL, SETTINGS_STEP, read_test_failures
+from utils.data.setting_names import ALL
+from utils.data.settings import SETTINGS_STEP, read_test_failures
 from utils.errors import UserError
 from utils.judge.names import (
     RANDOM,
@@ -21,9 +22,9 @@ from utils.judge.rankings.source import ScoreSource
 from utils.judge.rankings.weights import WeightRanking, order_of_weights, weight_rankings
 from utils.judge.transplant import walk as transplant
 from utils.judge.transplant.walk import ELSEWHERE, PERCENTS, WHOLE
-from utils.model import checkpoints
+from utils.model import caches, checkpoints
+from utils.model.caches import load_states, load_tail
 from utils.model.inputs import M1, M2_FFN, Inputs
-from utils.model.states import load_states, load_tail
 from utils.ranking import RankingKey
 from utils.run import storage
 from utils.run.cli import Job
@@ -36,12 +37,13 @@ Receive = Callable[[], transplant.Receiver]
 
 
 def require_test_split(job: Job) -> None:
-    """Refuse constants under which no step looks at the test split."""
+    """Refuse constants under which no step looks at the test split, and data without one."""
     if REPAIR not in job.constants["TRUTHS"]:
         raise UserError(
             "transplants are measured on the test split, which only the truth 'repair' needs; "
             "add it to TRUTHS in utils/constants.py and run exp-fl-5-2.py again"
         )
+    caches.require_test_split(job.paths, TRANSPLANT_STEP)
 
 
 def find_rankings(

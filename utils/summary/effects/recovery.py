@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.judge.names import CREDIT, LIFTED, RANDOM, REFERENCES, WEIGHT
 from utils.judge.transplant.walk import ELSEWHERE
 from utils.summary.rankings import shown

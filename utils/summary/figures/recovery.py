@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.drawing import drawing
 from utils.judge.layers.swap import BACK_TO_M1, INTO_M1
 from utils.judge.transplant.walk import ELSEWHERE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.judge.names import GIVEN, LIFTED, RANDOM_EXPECTED, RANDOM_SAMPLED, WEIGHT
 from utils.judge.scores.comparison import AT_K
 from utils.methods import METHODS

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from utils.data.repeats import repeats_of
-from utils.data.settings import ALL
+from utils.data.setting_names import ALL
 from utils.judge.names import LIFTED, NEURON, RANDOM_EXPECTED, RANDOM_SAMPLED, REFERENCES, WEIGHT
 from utils.methods import METHODS
 from utils.summary.folds.tables import FoldTables

@@ -57,7 +57,9 @@ def usable_replays(job: Job, inputs: Inputs) -> dict[int, Path]:
             hashes = inputs.ledger.hashes
             replays.require_same_m1(job.paths, number, folder, inputs.pair.m1, hashes)
             replays.require_shape(folder, inputs.pair.m1)
-            inputs.ledger.external(replay_ffn(number))  # reads it, and finds what is broken
+            # Reads it, and finds what is broken.
+            found, of_m2 = (inputs.ledger.external(name) for name in (replay_ffn(number), M2_FFN))
+            replays.require_other_weights(job.paths, number, found, of_m2)
             usable[number] = folder
         except UserError as error:
             job.warn(f"replay {number} is left out: {error}")

@@ -9,10 +9,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from utils import ranking
-from utils.data.settings import COLUMNS, SETTINGS_STEP, read_test_failures
+from utils.data.setting_names import COLUMNS
+from utils.data.settings import SETTINGS_STEP, read_test_failures
 from utils.model import checkpoints
+from utils.model.caches import CACHE_STEP, load_states, load_tail
 from utils.model.inputs import M1, M2_FFN, Inputs
-from utils.model.states import CACHE_STEP, load_states, load_tail
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch

@@ -1,0 +1,133 @@
+"""What a split holds: its column of images, its labels and the names of its classes."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import datasets
+import numpy as np
+
+from utils.constants import Profile
+from utils.errors import UserError
+
+PROFILES_ARE_IN = "PROFILES of utils/constants.py"
+# What a column of plain integers is called that holds classes.
+LABEL_NAMES = ("label", "labels", "fine_label", "fine_labels", "class", "target")
+
+
+def columns_of(dataset: datasets.Dataset, profile: Profile | None, where: str) -> tuple[str, str]:
+    """`columns_in` of a data set's features."""
+    return columns_in(dataset.features, profile, where)
+
+
+def columns_in(features: datasets.Features, profile: Profile | None, where: str) -> tuple[str, str]:
+    """Names of the image and the label column, after checking that they are what they say.
+
+    They are the profile's. Where one is not there, or there is no profile, the only column of
+    its kind is taken.
+    """
+    image = _find_column(features, "image_column", profile, where, is_image)
+    if not is_image(features[image]) and not _is_bytes(features[image]):
+        raise UserError(
+            f"{where}: the column {image!r} does not hold images (datasets.Image); "
+            f"{set_in('image_column', profile)}"
+        )
+    classes = any(isinstance(kind, datasets.ClassLabel) for kind in features.values())
+    label = _find_column(
+        features, "label_column", profile, where,
+        lambda kind: isinstance(kind, datasets.ClassLabel) if classes else _is_whole(kind),
+        None if classes else LABEL_NAMES,
+    )  # fmt: skip
+    kind = features[label]
+    if not _is_whole(kind):
+        raise UserError(
+            f"{where}: the column {label!r} holds {getattr(kind, 'dtype', kind)}, expected class "
+            f"numbers (datasets.ClassLabel or integers); {set_in('label_column', profile)}"
+        )
+    return image, label
+
+
+def _find_column(
+    features: datasets.Features,
+    constant: str,
+    profile: Profile | None,
+    where: str,
+    fits: Callable[[Any], bool],
+    names: Collection[str] | None = None,
+) -> str:
+    """The column that `constant` of the profile names, else the only one that `fits`.
+
+    names : what such a column is called; None where its kind alone tells it.
+    """
+    wanted = getattr(profile, constant, None)
+    if wanted in features:
+        return wanted
+    found = [c for c, kind in features.items() if fits(kind) and (names is None or c in names)]
+    if len(found) == 1:
+        return found[0]
+    several = f", where {' and '.join(found)} could be meant" if found else ""
+    expected = repr(wanted) if wanted else f"one {constant.replace('_', ' ')}"
+    raise UserError(
+        f"{where} has the columns {', '.join(features)}; expected {expected}{several}; "
+        f"{set_in(constant, profile)}"
+    )
+
+
+def set_in(constant: str, profile: Profile | None) -> str:
+    """How to say which column is meant."""
+    if profile is None:
+        return f"name it as {constant} in a profile of the data set in {PROFILES_ARE_IN}"
+    return f"set {constant} of the profile in {PROFILES_ARE_IN}"
+
+
+def is_image(kind: Any) -> bool:
+    """Whether a feature holds pictures: Image, decoded or not, or what Image(decode=False) gives.
+
+    A file that was written without `datasets` has the last, a struct of bytes and path.
+    """
+    if isinstance(kind, dict):
+        return "bytes" in kind and set(kind) <= {"bytes", "path"} and _is_bytes(kind["bytes"])
+    return isinstance(kind, datasets.Image)
+
+
+def _is_bytes(kind: Any) -> bool:
+    return isinstance(kind, datasets.Value) and kind.dtype in ("binary", "large_binary")
+
+
+def _is_whole(kind: Any) -> bool:
+    return isinstance(kind, datasets.ClassLabel) or "int" in str(getattr(kind, "dtype", ""))
+
+
+def taken_instead(columns: tuple[str, str], profile: Profile | None) -> str:
+    """What to tell the user where `columns_of` found other names than the profile's, else ""."""
+    if profile is None:
+        return f"the columns {columns[0]!r} and {columns[1]!r}: there is no profile to name others"
+    asked = profile.image_column, profile.label_column
+    pairs = [f"{c!r} for {a!r}" for c, a in zip(columns, asked, strict=True) if c != a]
+    return f"the only columns of their kind: {', '.join(pairs)}" if pairs else ""
+
+
+def read_labels(dataset: datasets.Dataset, label_column: str) -> np.ndarray:
+    """The labels, int64 (S,), without decoding an image."""
+    column = dataset.select_columns([label_column]).with_format("arrow")[:][label_column]
+    if column.null_count:
+        raise UserError(f"{column.null_count} labels in the column {label_column!r} are missing")
+    return column.to_numpy().astype(np.int64)
+
+
+def class_names(dataset: datasets.Dataset, label_column: str) -> list[str]:
+    """Names of the classes; without names, "0" up to the highest label."""
+    feature = dataset.features[label_column]
+    if isinstance(feature, datasets.ClassLabel):
+        # A name may hold half a character, which no file can.
+        return [name.encode("utf-8", "replace").decode() for name in feature.names]
+    return [str(label) for label in range(int(read_labels(dataset, label_column).max()) + 1)]
+
+
+def require_labels(labels: np.ndarray, classes: int, where: str) -> None:
+    """Refuse labels outside 0..classes-1."""
+    bad = (labels < 0) | (labels >= classes)
+    if bad.any():
+        raise UserError(
+            f"{where}: label {labels[bad][0]} of row {int(bad.argmax())} is outside the "
+            f"{classes} classes 0 to {classes - 1}"
+        )
