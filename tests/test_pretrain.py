@@ -1,4 +1,4 @@
-"""The base model: IDX files, benchmarks.pretrain and step 0 as a user runs them, on 600 pictures."""
+"""The base model: IDX files, benchmarks.pretrain and step 0 through the scripts, 600 pictures."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("fashion")
     write_split(root / "idx", "train", *pictures(600, 0), packed=True)
     write_split(root / "idx", "t10k", *pictures(40, 1), packed=True)
-    done = pretrain_here(root, "--steps", str(STEPS))
+    done = pretrain_here(root, "--steps", str(STEPS), "--patch", "7")
     assert done.returncode == 0, done.stderr
     assert f"base_vit_fashion: {STEPS} steps with seed 777 on 540 pictures" in done.stdout
     step_0 = [str(ROOT / "exp-fl-5-0.py"), "--ds", "fashion", "--fold", "0", "--data-dir", "idx"]
@@ -108,8 +108,8 @@ def test_step_0_records_what_the_base_was(root, base):
 
 def test_a_base_that_is_there_is_kept_and_another_is_refused(root, base):
     before = (base / "model.safetensors").stat().st_mtime_ns
-    assert "kept as it is" in pretrain_here(root, "--steps", str(STEPS)).stdout
-    done = pretrain_here(root, "--steps", "4")
+    assert "kept as it is" in pretrain_here(root, "--steps", str(STEPS), "--patch", "7").stdout
+    done = pretrain_here(root, "--steps", "4", "--patch", "7")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "was made otherwise (steps was 3, now 4)" in done.stderr
@@ -124,6 +124,7 @@ def test_a_base_that_is_there_is_kept_and_another_is_refused(root, base):
     [
         (["--ds", "fashoin"], "--ds is fashoin; expected c100"),
         (["--steps", "0"], "give a number of at least 1"),
+        (["--patch", "5"], "give a divisor of 28"),
         (["--data-dir", "broken"], "cut short"),
         (["--data-dir", "nowhere"], "is not a folder"),
     ],
@@ -147,7 +148,7 @@ def weights(tmp_path: Path, train, test, seed: int = 777) -> bytes:
     (folder / "base").mkdir(parents=True)
     write_split(folder / "idx", "train", *train)
     write_split(folder / "idx", "t10k", *test)
-    pretrain.make_base("fashion", folder / "idx", 2, seed, folder / "base")
+    pretrain.make_base("fashion", folder / "idx", 2, seed, 7, folder / "base")
     return (folder / "base" / "model.safetensors").read_bytes()
 
 
@@ -185,7 +186,9 @@ def test_turns_are_learned():
     """Pictures with a bar at the top: which side it is on tells the turn."""
     torch.manual_seed(0)
     pixels = torch.from_numpy(pictures(200, 0)[0] / np.float32(127.5) - 1)[:, None]
-    model = pretrain.TurnTeller(pretrain.ViTConfig(**pretrain.SHAPE | {"num_hidden_layers": 1}))
+    model = pretrain.TurnTeller(
+        pretrain.ViTConfig(**pretrain.SHAPE | {"num_hidden_layers": 1, "patch_size": 7})
+    )
     assert pretrain.accuracy(model, pixels[150:]) < 0.5
     losses = pretrain.pretrain(model, pixels[:150], 40, torch.Generator().manual_seed(0))
     assert len(losses) == 40

@@ -192,7 +192,7 @@ PROFILES = {
             "Sneaker",
             "Bag",
             "Ankle boot",
-        ),  # fmt: skip
+        ),
         base_model="./base_vit_fashion",
         batch_size=64,
         learning_rate=5e-4,
