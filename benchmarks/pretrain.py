@@ -239,7 +239,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=STEPS, help="default: %(default)s")
     parser.add_argument(
         "--patch", type=int, default=SHAPE["patch_size"], metavar="PIXELS",
-        help="side of a patch, a divisor of 28; 7 trains three times as fast (default: %(default)s)",
+        help="side of a patch, a divisor of 28 (default: %(default)s)",
     )  # fmt: skip
     args = parser.parse_args()
     cli.fix_order_of_sums()
