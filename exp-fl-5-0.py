@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="the data set on disk instead of the hub's: a folder of DatasetDict.save_to_disk, "
-        "of parquet files, or of images by split and class",
+        "of parquet files, of IDX files (MNIST's), or of images by split and class",
     )
     parser.add_argument(
         "--base-model",

@@ -115,6 +115,8 @@ class Profile:
     image_column: str = "image"
     label_column: str = "label"
     test_split: str = "test"
+    # Label i is class_names[i], for IDX files, which hold no names.
+    class_names: tuple[str, ...] = ()
     weight_decay: float = 0.01
     epochs: int = 2
     # How often each training image is seen in one epoch; more than once only
@@ -175,5 +177,31 @@ PROFILES = {
             "num_channels": 1,
             "initializer_range": 0.06,
         },
+    ),
+    # 60,000 pictures of clothes, 28 x 28, grey; or the IDX files of Debian's package
+    # dataset-fashion-mnist: --data-dir /usr/share/datasets/fashion-mnist. The base model is made
+    # by `python -m benchmarks.pretrain`.
+    "fashion": Profile(
+        source="zalando-datasets/fashion_mnist",
+        image_column="image",
+        label_column="label",
+        test_split="test",
+        class_names=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+        base_model="./base_vit_fashion",
+        batch_size=64,
+        learning_rate=5e-4,
+        cpu_threads=1,  # two folds beside each other gain more than a second thread
+        replays=2,
     ),
 }

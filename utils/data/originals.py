@@ -8,7 +8,7 @@ import numpy as np
 from datasets.exceptions import DatasetsError
 
 from utils.constants import Profile
-from utils.data import saved, schema
+from utils.data import idx, saved, schema
 from utils.data.plain_names import mirrored
 from utils.errors import UserError
 
@@ -25,11 +25,11 @@ def load_source(profile: Profile, data_dir: Path | None, split_seed: int) -> dat
     DatasetDict with `train` and `profile.test_split`, checked for the columns.
     """
     if data_dir is not None:
-        found, where = _load_folder(data_dir), str(data_dir)
+        found, where = _load_folder(data_dir, profile), str(data_dir)
     elif profile.source == "sklearn":
         found, where = digits(split_seed), "scikit-learn's digits"
     elif Path(profile.source).is_dir():
-        found, where = _load_folder(Path(profile.source)), profile.source
+        found, where = _load_folder(Path(profile.source), profile), profile.source
     else:
         found, where = _load_hub(profile.source), profile.source
     names = {
@@ -46,7 +46,7 @@ def load_source(profile: Profile, data_dir: Path | None, split_seed: int) -> dat
     return datasets.DatasetDict({split: found[name] for split, name in names.items()})
 
 
-def _load_folder(folder: Path) -> datasets.DatasetDict:
+def _load_folder(folder: Path, profile: Profile) -> datasets.DatasetDict:
     if not folder.is_dir():
         raise UserError(
             f"{folder} is not a folder; --data-dir names the one that holds the data set"
@@ -58,14 +58,17 @@ def _load_folder(folder: Path) -> datasets.DatasetDict:
             )
         if (folder / datasets.config.DATASET_STATE_JSON_FILENAME).is_file():
             raise UserError(f"{folder} is a single split; give the folder of the DatasetDict")
+        if files := idx.find_files(folder):
+            columns = profile.image_column, profile.label_column
+            return idx.load_idx(files, profile.class_names, *columns)
         return datasets.load_dataset(str(mirrored(folder)))
     except UserError:
         raise
     except (OSError, ValueError, LookupError, RuntimeError, DatasetsError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{folder} cannot be read ({reason}); give a folder of "
-            "DatasetDict.save_to_disk, of parquet files, or of images by split and class"
+            f"{folder} cannot be read ({reason}); give a folder of DatasetDict.save_to_disk, "
+            "of parquet files, of IDX files, or of images by split and class"
         ) from None
 
 

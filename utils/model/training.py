@@ -21,7 +21,7 @@ from utils.run.paths import FoldPaths
 STEP = 0
 # Where the data came from does not matter to the training; what it is is compared by content.
 # Replays come after it.
-NOT_COMPARED = ("source", "test_split", "replays")
+NOT_COMPARED = ("source", "test_split", "class_names", "replays")
 BASE_CONTENT = "the content of the base model"
 # Folds may have to be downloaded while the other processes wait.
 LONGEST_WAIT = datetime.timedelta(hours=3)

@@ -6,7 +6,7 @@ from typing import Any
 
 from utils.constants import Profile
 from utils.errors import UserError
-from utils.run.rules import Rule, is_text, meant, number, or_none, pair_or_one, whole
+from utils.run.rules import Rule, is_list_of, is_text, meant, number, or_none, pair_or_one, whole
 
 TEXT: Rule = (is_text, "a name in quotes")
 PROFILE_RULES: dict[str, Rule] = {
@@ -19,6 +19,10 @@ PROFILE_RULES: dict[str, Rule] = {
     "test_split": (
         lambda value: is_text(value) and value != "train",
         "the name of the split with the test images",
+    ),
+    "class_names": (
+        lambda value: value in ((), []) or is_list_of(value, is_text),
+        'different names, like ("cat", "dog")',
     ),
     "weight_decay": number(lambda value: value >= 0, "a number of at least 0"),
     "epochs": whole(2),

@@ -1,0 +1,195 @@
+"""The base model: IDX files, benchmarks.pretrain and step 0 through the scripts, 600 pictures."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from idx_files import pictures, write_split
+from safetensors.torch import load_file
+from transformers import ViTForImageClassification, ViTImageProcessor
+
+from benchmarks import pretrain
+from utils.constants import PROFILES
+from utils.model import checkpoints, finetuning
+from utils.model.training import BASE_CONTENT
+from utils.run.hashing import HashCache, hash_file
+
+ROOT = Path(__file__).resolve().parent.parent
+FASHION = PROFILES["fashion"]
+STEPS = 3
+
+
+def run(*command: str, cwd: Path) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
+def pretrain_here(root: Path, *options: str) -> subprocess.CompletedProcess:
+    return run(
+        "-m", "benchmarks.pretrain", "--ds", "fashion", "--data-dir", "idx", *options, cwd=root
+    )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """600 pictures, the base model made of them, and fold 0 trained from it by the profile."""
+    root = tmp_path_factory.mktemp("fashion")
+    write_split(root / "idx", "train", *pictures(600, 0), packed=True)
+    write_split(root / "idx", "t10k", *pictures(40, 1), packed=True)
+    done = pretrain_here(root, "--steps", str(STEPS), "--patch", "7")
+    assert done.returncode == 0, done.stderr
+    assert f"base_vit_fashion: {STEPS} steps with seed 777 on 540 pictures" in done.stdout
+    step_0 = [str(ROOT / "exp-fl-5-0.py"), "--ds", "fashion", "--fold", "0", "--data-dir", "idx"]
+    done = run(*step_0, "--replays", "1", cwd=root)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture(scope="module")
+def base(root) -> Path:
+    return root / "base_vit_fashion"
+
+
+def test_the_record_says_how_the_base_was_made(base):
+    record = json.loads((base / "pretrain.json").read_text())
+    assert (record["seed"], record["steps"]) == (777, STEPS)
+    assert (record["pictures"], record["held_out_pictures"]) == (540, 60)
+    assert record["sha256"] == hash_file(base / "model.safetensors")
+    assert 0 <= record["accuracy_on_held_out"] <= 1
+
+
+def test_a_classifier_of_other_classes_is_made_from_the_base(base):
+    model, processor = finetuning.build_model(FASHION, str(base), ["a", "b", "c"])
+    config = model.config
+    assert (config.hidden_size, config.intermediate_size, config.num_hidden_layers) == (128, 512, 4)
+    assert model.classifier.weight.shape == (3, 128)
+    kept = load_file(base / "model.safetensors")
+    loaded = ViTForImageClassification.from_pretrained(base, num_labels=3).vit
+    for one in (model.vit, loaded):  # by the values: names in files are those of 4.x
+        found = sorted(float(p.double().abs().sum()) for p in one.parameters())
+        assert found == sorted(float(t.double().abs().sum()) for t in kept.values())
+    assert processor.size == ViTImageProcessor.from_pretrained(base).size
+    assert list(processor.image_mean) == [0.5]
+
+
+def test_step_0_trains_a_fold_of_idx_files_from_the_base(root, base):
+    fold = datasets.load_from_disk(str(root / "dataset" / "fashion_fold0"))
+    assert {split: len(rows) for split, rows in fold.items()} == {
+        "train": 480, "repair": 120, "test": 40,
+    }  # fmt: skip
+    assert fold["test"].features["label"].names == list(FASHION.class_names)
+    training = root / "out_vit_fashion_fold0"
+    steps = -(-480 // FASHION.batch_size)
+    for name in (f"checkpoint-{steps}", f"checkpoint-{2 * steps}"):
+        assert checkpoints.class_names(checkpoints.read_config(training / name)) == list(
+            FASHION.class_names
+        )
+    assert (training / "replay-1").is_dir()
+
+
+def test_step_0_records_what_the_base_was(root, base):
+    (record,) = (
+        json.loads(file.read_text())
+        for file in (root / "out_vit_fashion_fold0").glob("*.json")
+        if BASE_CONTENT in file.read_text()
+    )
+    hashes = HashCache(root / "hashes")
+    assert record[BASE_CONTENT] == checkpoints.hash_checkpoint(base, hashes)
+    assert record["base_model"] == FASHION.base_model
+
+
+def test_a_base_that_is_there_is_kept_and_another_is_refused(root, base):
+    before = (base / "model.safetensors").stat().st_mtime_ns
+    assert "kept as it is" in pretrain_here(root, "--steps", str(STEPS), "--patch", "7").stdout
+    done = pretrain_here(root, "--steps", "4", "--patch", "7")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "was made otherwise (steps was 3, now 4)" in done.stderr
+    done = pretrain_here(root, "--out", "idx")
+    assert done.returncode == 2
+    assert "no readable pretrain.json" in done.stderr
+    assert (base / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--ds", "fashoin"], "--ds is fashoin; expected c100"),
+        (["--steps", "0"], "give a number of at least 1"),
+        (["--patch", "5"], "give a divisor of 28"),
+        (["--data-dir", "broken"], "cut short"),
+        (["--data-dir", "nowhere"], "is not a folder"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(root, options, message):
+    write_split(root / "broken", "train", *pictures(6, 0))
+    file = root / "broken" / "train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:999])
+    before = sorted(root.iterdir())
+    done = pretrain_here(root, "--out", "new", *options)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("pretrain: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert sorted(root.iterdir()) == before
+
+
+def weights(tmp_path: Path, train, test, seed: int = 777) -> bytes:
+    """The weight file of a base of two steps."""
+    folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+    (folder / "base").mkdir(parents=True)
+    write_split(folder / "idx", "train", *train)
+    write_split(folder / "idx", "t10k", *test)
+    pretrain.make_base("fashion", folder / "idx", 2, seed, 7, folder / "base")
+    return (folder / "base" / "model.safetensors").read_bytes()
+
+
+def test_seed_and_training_pictures_alone_decide_the_bytes(tmp_path):
+    images, labels = pictures(100, 0)
+    first = weights(tmp_path, (images, labels), pictures(9, 1))
+    assert weights(tmp_path, (images, labels[::-1].copy()), pictures(9, 2)) == first
+    assert weights(tmp_path, (images, labels), pictures(9, 1), seed=778) != first
+    assert weights(tmp_path, (images[::-1].copy(), labels), pictures(9, 1)) != first
+
+
+def test_turned_pictures_are_quarter_turns():
+    pixels = torch.rand(3, 1, 5, 5)
+    seen, turns = pretrain.turned(pixels)
+    assert seen.shape == (12, 1, 5, 5)
+    for image, turn, number in zip(seen, turns.tolist(), range(12), strict=True):
+        wanted = pixels[number % 3, 0].numpy()
+        for _ in range(turn):  # row i of a turned picture is column -1 - i
+            wanted = np.array([wanted[:, 4 - i] for i in range(5)])
+        assert np.array_equal(image[0].numpy(), wanted)
+    assert sorted(turns.tolist()) == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 100])
+def test_the_learning_rate_rises_to_one_and_falls(steps):
+    shares = [pretrain.share_of_rate(step, steps) for step in range(steps)]
+    peak = int(np.argmax(shares))
+    assert max(shares) == 1
+    assert (np.diff(shares[: peak + 1]) > 0).all()
+    assert (np.diff(shares[peak + 1 :]) < 0).all()
+    assert min(shares) > 0
+
+
+def test_turns_are_learned():
+    """Pictures with a bar at the top: which side it is on tells the turn."""
+    torch.manual_seed(0)
+    pixels = torch.from_numpy(pictures(200, 0)[0] / np.float32(127.5) - 1)[:, None]
+    model = pretrain.TurnTeller(
+        pretrain.ViTConfig(**pretrain.SHAPE | {"num_hidden_layers": 1, "patch_size": 7})
+    )
+    assert pretrain.accuracy(model, pixels[150:]) < 0.5
+    losses = pretrain.pretrain(model, pixels[:150], 40, torch.Generator().manual_seed(0))
+    assert len(losses) == 40
+    assert pretrain.accuracy(model, pixels[150:]) > 0.9
