@@ -17,6 +17,7 @@ PAGES = [ROOT / "README.md", ROOT / "README.ja.md", *sorted((ROOT / "docs").glob
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 MOST_LINES, MOST_WORDS = 260, 30
 STEPS = range(11)
+OURS = re.compile(r"(?:utils|tests|benchmarks|cluster|docs|workflow)/[\w./*-]*")
 CITED = re.compile(r"docs/definitions\.md ([\d.]*\d(?:(?:,| and| to) [\d.]*\d)*)")
 
 
@@ -126,6 +127,14 @@ def test_commands_parse(path, parsers, monkeypatch):
     found = [(words, command_fault(words, parsers)) for words in pages.commands(page_of(path))]
     wrong = [f"{' '.join(words)}: {fault}" for words, fault in found if fault]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
+def test_files_of_the_repository_that_are_named_exist(path):
+    spans = pages.SPAN.findall("\n".join(page_of(path).prose))
+    named = {span[1:-1] for span in spans if OURS.fullmatch(span[1:-1])}
+    gone = {name for name in named if not any(ROOT.glob(name.rstrip("/")))}
+    assert not gone
 
 
 def test_the_pages_have_commands_to_look_at():
