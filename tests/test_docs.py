@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "README.ja.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 MOST_LINES, MOST_WORDS = 260, 30
+# Words in a row that no two pages may have.
+SHARED = 15
 STEPS = range(11)
 OURS = re.compile(r"(?:utils|tests|benchmarks|cluster|docs|workflow)/[\w./*-]*")
 CITED = re.compile(r"docs/definitions\.md ([\d.]*\d(?:(?:,| and| to) [\d.]*\d)*)")
@@ -154,6 +156,17 @@ def test_every_page_of_docs_is_in_its_index():
     index = {to.partition("#")[0] for _, to in pages.links(page_of(ROOT / "docs" / "README.md"))}
     there = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert there <= index, there - index
+
+
+def test_nothing_stands_in_two_pages():
+    where, twice = {}, set()
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        words = re.findall(r"[^\s|]+", " ".join(page_of(path).prose))
+        for i in range(len(words) - SHARED + 1):
+            run = " ".join(words[i : i + SHARED])
+            if where.setdefault(run, path.name) != path.name:
+                twice.add(f"{where[run]}, {path.name}: {run}")
+    assert not twice, "\n".join(sorted(twice))
 
 
 def test_the_readme_is_short():
