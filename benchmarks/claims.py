@@ -1,10 +1,10 @@
-"""The README's claims beside what the demo's summary says: `make check-claims`.
+"""What docs/claims.md claims beside what the demo's summary says: `make check-claims`.
 
-The table of claims in README.md is the only list. Its columns are claim, command, file, value
-and tolerance; `file` says in code where the number lies, a table of the summary, the row by its
-cells, and the column: `truths.csv` `truth_a=change, truth_b=repair` `kendall_tau`.
+The table there is the only list. Its columns are claim, command, file, value and tolerance;
+`file` says in code where the number lies, a table of the summary, the row by its cells, and
+the column: `truths.csv` `truth_a=change, truth_b=repair` `kendall_tau`.
 
-    python -m benchmarks.claims [--readme README.md] [--summary exp-fl-5/digits_summary]
+    python -m benchmarks.claims [--page docs/claims.md] [--summary exp-fl-5/digits_summary]
 
 Exit status 1 if a number is further from its value than the tolerance, or is not there.
 """
@@ -20,16 +20,16 @@ import pandas as pd
 from utils.errors import UserError
 from utils.run.storage import undefused
 
-ROOT = Path(__file__).resolve().parents[1]
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "claims.md"
 COLUMNS = ["claim", "command", "file", "value", "tolerance"]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A number of the README.
+    """A number that the page claims.
 
     cells : column -> text, of the one row that holds it.
-    value, tolerance : as the README has them; further apart than the tolerance is a fault.
+    value, tolerance : as the page has them; further apart than the tolerance is a fault.
     """
 
     text: str
@@ -40,19 +40,19 @@ class Claim:
     tolerance: float
 
 
-def read_claims(readme: str) -> list[Claim]:
-    """The rows of the README's table of claims.
+def read_claims(page: str) -> list[Claim]:
+    """The rows of a page's table of claims.
 
     Raises
     ------
     UserError : there is no such table, or a row of it cannot be read.
     """
-    lines = iter(readme.splitlines())
+    lines = iter(page.splitlines())
     for line in lines:
         if cells_of(line) == COLUMNS:
             break
     else:
-        raise UserError(f"README.md has no table with the columns {', '.join(COLUMNS)}")
+        raise UserError(f"the page of claims has no table with the columns {', '.join(COLUMNS)}")
     next(lines)
     found = []
     for line in lines:
@@ -73,7 +73,7 @@ def read_claim(line: str) -> Claim:
         cells = dict(pair.strip().split("=", 1) for pair in row.split(","))
         return Claim(text, file, cells, column, float(value), float(tolerance))
     except ValueError:
-        raise UserError(f"README.md: the claim {line!r} cannot be read") from None
+        raise UserError(f"the claim {line!r} cannot be read") from None
 
 
 def look_up(claim: Claim, summary: Path) -> float:
@@ -109,16 +109,16 @@ def compare(claims: list[Claim], summary: Path) -> list[tuple[Claim, float, bool
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--summary", type=Path, default=Path("exp-fl-5/digits_summary"))
     args = parser.parse_args()
     try:
-        rows = compare(read_claims(args.readme.read_text(encoding="utf-8")), args.summary)
+        rows = compare(read_claims(args.page.read_text(encoding="utf-8")), args.summary)
     except UserError as error:
         print(f"claims: {error}", file=sys.stderr)
         return 2
     width = max(len(claim.text) for claim, _, _ in rows)
-    print(f"{'claim':{width}}  {'README':>9}  {'now':>9}  {'tolerance':>9}")
+    print(f"{'claim':{width}}  {'claimed':>9}  {'now':>9}  {'tolerance':>9}")
     for claim, value, holds in rows:
         numbers = f"{claim.value:9g}  {value:9.4g}  {claim.tolerance:9g}"
         print(f"{claim.text:{width}}  {numbers}  {'holds' if holds else 'DOES NOT HOLD'}")

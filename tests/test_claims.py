@@ -1,4 +1,4 @@
-"""The README's claims: its table is what is checked, and a number that moved is found."""
+"""What docs/claims.md claims: its table is what is checked, and a number that moved is found."""
 
 from pathlib import Path
 
@@ -11,8 +11,6 @@ from utils.errors import UserError
 from utils.run.storage import save_table
 from utils.run.summary_paths import SummaryPaths
 
-ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 TABLE = """
 | claim | command | file | value | tolerance |
 |---|---|---|---|---|
@@ -68,11 +66,11 @@ def test_a_claim_that_leads_nowhere_says_so(summary, where, said):
 
 def test_without_a_table_there_is_nothing_to_check():
     with pytest.raises(UserError, match="no table with the columns claim"):
-        claims.read_claims("# a README\n")
+        claims.read_claims("# a page\n")
 
 
-def test_the_readme_claims_what_a_summary_can_hold():
-    found = claims.read_claims(README)
+def test_the_page_claims_what_a_summary_can_hold():
+    found = claims.read_claims(claims.PAGE.read_text(encoding="utf-8"))
     assert len(found) >= 12 and len({claim.text for claim in found}) == len(found)
     paths = SummaryPaths(Path(), "digits")
     files = {paths.table(name).name for name in ("truths", "overview", "summary", "planted",

@@ -1,4 +1,4 @@
-"""README.md, "Your own data set": its lines, as they stand there, take an image folder in."""
+"""docs/data.md, "Your own data set": its lines, as they stand there, take an image folder in."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image
 from utils.constants import Profile
 
 SECTION = (
-    (Path(__file__).resolve().parents[2] / "README.md")
+    (Path(__file__).resolve().parents[2] / "docs" / "data.md")
     .read_text(encoding="utf-8")
     .partition("## Your own data set\n")[2]
     .partition("\n## ")[0]
@@ -19,7 +19,7 @@ SECTION = (
 
 
 def make_images(folder: Path) -> None:
-    """README's folder: small colour pictures of three classes."""
+    """The page's folder: small colour pictures of three classes."""
     rng = np.random.default_rng(0)
     for split, number in (("train", 20), ("test", 3)):
         for channel, name in enumerate(("rose", "leaf", "sky")):
@@ -31,12 +31,12 @@ def make_images(folder: Path) -> None:
                 Image.fromarray(pixels).save(target / f"{i}.png")
 
 
-def test_the_lines_of_the_readme_take_an_image_folder_in(server, tmp_path):
+def test_the_lines_of_the_page_take_an_image_folder_in(server, tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
     assert len(code.splitlines()) == 6
     profiles = eval("{" + code + "}", {"Profile": Profile})
     make_images(tmp_path / "flowers")
-    # The model of the README is fetched; --base-model puts another one in its place.
+    # The model of the page is fetched; --base-model puts another one in its place.
     pipeline.make_model(classes=2, num_channels=3).save_pretrained(tmp_path / "base")
     lines = re.findall(r"^    python exp-fl-5-(\d)\.py (.*)$", SECTION, re.MULTILINE)
     assert [step for step, _ in lines] == ["0", "1", "2"]
