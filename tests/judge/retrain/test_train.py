@@ -221,7 +221,9 @@ def test_a_ranking_of_the_spoilt_neuron_mends_more_than_random_weights(make_toy,
         return np.array([[row["loss_mended"], row["net"]] for row in judged])
 
     own = mended(neuron_weights(spoilt.astype(np.int32), 40, 8))
-    every = np.random.default_rng(9).permuted(np.tile(np.arange(640, dtype=np.int32), (3, 1)), 1)
+    every = np.random.default_rng(9).permuted(
+        np.tile(np.arange(640, dtype=np.int32), (3, 1)), axis=1
+    )
     drawn = np.mean([mended(order[: 16 * len(spoilt)]) for order in every], axis=0)
     assert (own > 1.5 * drawn.clip(0)).all() and (own > 0).all()
 
