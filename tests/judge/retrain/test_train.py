@@ -174,6 +174,14 @@ def test_a_speed_that_ends_in_nan_is_passed_over_and_counted(quick, monkeypatch,
         assert (found.passed_over, found.steps, found.delta.any()) == (8, 0, False)
 
 
+def test_a_held_out_loss_that_is_not_finite_is_passed_over(quick, monkeypatch):
+    toy, spoilt, trainer = quick
+    for name, value in (("STEPS", 1), ("EVERY", 1), ("SPEEDS", (0.03, 1e307))):
+        monkeypatch.setattr(train, name, value)
+    for found in train.retrain(trainer, rankings(24, 6, spoilt)["scattered"]).values():
+        assert found.passed_over == 1 and found.r != 1e307 and found.delta.max() < 1
+
+
 def test_where_nothing_moves_no_step_is_kept(make_toy):
     """A neuron that no sample switches on has no gradient; nor has a ranking of nothing."""
 
