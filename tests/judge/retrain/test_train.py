@@ -175,7 +175,7 @@ def test_a_speed_that_ends_in_nan_is_passed_over_and_counted(quick, monkeypatch,
 
 
 def test_a_held_out_loss_that_is_not_finite_is_passed_over(quick, monkeypatch):
-    toy, spoilt, trainer = quick
+    _, spoilt, trainer = quick
     for name, value in (("STEPS", 1), ("EVERY", 1), ("SPEEDS", (0.03, 1e307))):
         monkeypatch.setattr(train, name, value)
     for found in train.retrain(trainer, rankings(24, 6, spoilt)["scattered"]).values():
