@@ -39,7 +39,8 @@ def test_products_are_those_of_whole_matrices(share, k):
     for kind, pick, neurons, part in zip((0, 1, 1), picks, rows, parts, strict=True):
         own = dense[:, kind, neurons]
         start = normal(*pick.shape)
-        torch.testing.assert_close(pick.multiply(part, u), own @ u)
+        before, start = normal(pick.shape[0], B), normal(*pick.shape)
+        torch.testing.assert_close(pick.add_multiplied(before, part, u), before + own @ u)
         torch.testing.assert_close(pick.add_to(start, part), start + own)
         assert torch.equal(start, normal(*pick.shape))  # it stays as it was
     whole = torch.einsum("jb,gbi->gji", left, right)

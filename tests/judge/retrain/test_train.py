@@ -174,6 +174,14 @@ def test_a_speed_that_ends_in_nan_is_passed_over_and_counted(quick, monkeypatch,
         assert (found.passed_over, found.steps, found.delta.any()) == (8, 0, False)
 
 
+def test_a_held_out_loss_that_is_not_finite_is_passed_over(quick, monkeypatch):
+    _, spoilt, trainer = quick
+    for name, value in (("STEPS", 1), ("EVERY", 1), ("SPEEDS", (0.03, 1e307))):
+        monkeypatch.setattr(train, name, value)
+    for found in train.retrain(trainer, rankings(24, 6, spoilt)["scattered"]).values():
+        assert found.passed_over == 1 and found.r != 1e307 and found.delta.max() < 1
+
+
 def test_where_nothing_moves_no_step_is_kept(make_toy):
     """A neuron that no sample switches on has no gradient; nor has a ranking of nothing."""
 
@@ -221,7 +229,9 @@ def test_a_ranking_of_the_spoilt_neuron_mends_more_than_random_weights(make_toy,
         return np.array([[row["loss_mended"], row["net"]] for row in judged])
 
     own = mended(neuron_weights(spoilt.astype(np.int32), 40, 8))
-    every = np.random.default_rng(9).permuted(np.tile(np.arange(640, dtype=np.int32), (3, 1)), 1)
+    every = np.random.default_rng(9).permuted(
+        np.tile(np.arange(640, dtype=np.int32), (3, 1)), axis=1
+    )
     drawn = np.mean([mended(order[: 16 * len(spoilt)]) for order in every], axis=0)
     assert (own > 1.5 * drawn.clip(0)).all() and (own > 0).all()
 

@@ -156,7 +156,7 @@ class Movable:
     @torch.no_grad()
     def _pre(self, moved: Moved, part: Part) -> torch.Tensor:
         """Pre-activations (g, t, b)."""
-        return self.places.bef.multiply(moved.bef, part.u).add_(part.pre)
+        return self.places.bef.add_multiplied(part.pre, moved.bef, part.u)
 
     def _output(self, moved: Moved, part: Part, a: torch.Tensor) -> torch.Tensor:
         """y (g, b, d) from the activations (g, t, b)."""

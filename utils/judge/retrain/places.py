@@ -35,16 +35,21 @@ class Picks:
     def whole(self) -> bool:
         return len(self.at) == self.shape[0] * self.shape[1]
 
-    def multiply(self, values: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Matrices with `values` (g, k) at the places and 0 elsewhere, times `right`: (g, r, b).
+    def add_multiplied(
+        self, start: torch.Tensor, values: torch.Tensor, right: torch.Tensor
+    ) -> torch.Tensor:
+        """`start` plus matrices with `values` (g, k) at the places times `right`: (g, r, b).
 
-        right : (d, b)
+        start : (r, b). right : (d, b).
         """
         if self.pattern is None:
-            return self._filled(values) @ right
+            return (self._filled(values) @ right).add_(start)
         starts, columns = self.pattern.crow_indices(), self.pattern.col_indices()
-        sparse = (torch.sparse_csr_tensor(starts, columns, own, self.shape) for own in values)
-        return torch.stack([matrix @ right for matrix in sparse])
+        total = start.new_empty(len(values), *start.shape)
+        for own, out in zip(values, total, strict=True):
+            sparse = torch.sparse_csr_tensor(starts, columns, own, self.shape)
+            torch.addmm(start, sparse, right, out=out)
+        return total
 
     def _filled(self, values: torch.Tensor) -> torch.Tensor:
         """`values` (g, k) at the places and 0 elsewhere, (g, r, d)."""
