@@ -25,12 +25,12 @@ import torch
 import transformers
 from torch.utils.data import DataLoader
 from transformers import ViTConfig, ViTModel
-from utils.run.pieces import cpu_threads
 
 from utils import constants
 from utils.constants import Profile
 from utils.data import folds, images
 from utils.errors import UserError
+from utils.pieces import cpu_threads
 from utils.run import cli, constant_rules, pictures, storage
 from utils.run.devices import pick_device
 from utils.run.hashing import hash_bytes, hash_file
