@@ -41,7 +41,7 @@ PURE_BELOW = {
     "utils.model.vit_names",
 }  # fmt: skip
 # True once every room is parted into what calculates and what runs.
-PARTED = False
+PARTED = True
 parted = pytest.mark.skipif(not PARTED, reason="not every room is parted yet")
 
 

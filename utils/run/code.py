@@ -19,6 +19,8 @@ from utils.run.hashing import REPOSITORY, HashCache, hash_bytes
 # Where imports end: what reads, writes and records decides no number, and a constant's value is
 # on record under its own name.
 PLUMBING = ("utils.run", "utils.constants", "utils.errors")
+# In the place of a function: all of utils/, for what is cheap to make anew and shows everything.
+EVERYTHING = "all of utils"
 # Parts of a syntax tree that follow from the others, or that nothing is done with.
 UNREAD = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 
@@ -30,6 +32,15 @@ def is_plumbing(module: str) -> bool:
 def module_of(function: Callable[..., Any]) -> str:
     """The module that defines a function, or the one inside a partial."""
     return getattr(function, "func", function).__module__
+
+
+Maker = Callable[..., Any] | str  # a function, or EVERYTHING
+
+
+def names_of(makes: Maker | Iterable[Maker]) -> list[str]:
+    """The modules of one or more functions, sorted; EVERYTHING stands for itself."""
+    makers = [makes] if callable(makes) or isinstance(makes, str) else makes
+    return sorted({f if isinstance(f, str) else module_of(f) for f in makers})
 
 
 class Source:
@@ -67,19 +78,29 @@ class Source:
         return any((root / package).is_dir() for root in self.roots)
 
     def closure(self, module: str) -> dict[str, str]:
-        """The hash of `module` and of all that it imports, by name, sorted; plumbing left out."""
+        """The hash of `module` and of all that it imports, by name, sorted; plumbing left out.
+
+        Of EVERYTHING it is all of utils/ but the constants, whose values are on record by name.
+        """
         if module not in self._closures:
             found: dict[str, str] = {}
-            waiting = [module]
+            waiting = self._all() if module == EVERYTHING else [module]
+            asked = frozenset(waiting)
             while waiting:
                 name = waiting.pop()
                 path = None if name in found else self.file(name)
-                if path is None or (is_plumbing(name) and name != module):
+                if path is None or (is_plumbing(name) and name not in asked):
                     continue
                 found[name], imported = self._read(path, name)
                 waiting += imported
             self._closures[module] = dict(sorted(found.items()))
         return self._closures[module]
+
+    def _all(self) -> list[str]:
+        """Every module and package of utils/, but for the constants."""
+        package = REPOSITORY / "utils"
+        names = {_dotted(path.relative_to(REPOSITORY)) for path in package.rglob("*.py")}
+        return sorted(names - {"utils.constants"})
 
     def digest(self, module: str) -> str:
         """One hash of the closure of `module`."""
@@ -103,6 +124,12 @@ class Source:
         if holder and holder.name != "__init__.py":  # a module: it holds no modules
             return above
         return name if self.file(name) else above
+
+
+def _dotted(path: Path) -> str:
+    """`a.b` of a/b.py and of a/b/__init__.py."""
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def digest_of(closure: dict[str, str]) -> str:

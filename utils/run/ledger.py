@@ -8,22 +8,19 @@ untouched, and an upstream file is accepted on the same terms, all the way up.
 """
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 
 from utils.errors import UserError
 from utils.run import storage
-from utils.run.code import Source, module_of
+from utils.run.code import Maker, Source, names_of
 from utils.run.hashing import HashCache
-from utils.run.machine import describe
 from utils.run.paths import FoldPaths
-from utils.run.record import now, read_provenance, times_table
+from utils.run.record import forget_code, now, read_provenance, run_entry, times_table
 from utils.run.task import Task
 
 # The option under which a step works on each fold and leaves the summary across folds out.
@@ -192,8 +189,7 @@ class Ledger:
         inputs: Iterable[str | Path | tuple[Path, int]] = (),
         constants: Iterable[str] = (),
         parameters: dict[str, Any] | None = None,
-        makes: Callable[..., Any] | Iterable[Callable[..., Any]] = (),
-        code: Iterable[ModuleType | Callable[..., Any]] = (),
+        makes: Maker | Iterable[Maker] = (),
         step: int | None = None,
     ) -> "Task":
         """Plan a task of this step, or of `step` where two steps share it.
@@ -205,7 +201,7 @@ class Ledger:
         constants : names of the constants that matter to it.
         parameters : further values that matter to it, of this call alone.
         makes : the function, or functions, that make its results; what they are made by is
-            found from the imports of their modules (utils.run.code).
+            found from the imports of their modules (utils.run.code); or EVERYTHING.
         """
         hashed = {}
         for item in inputs:
@@ -216,12 +212,10 @@ class Ledger:
             else:
                 hashed[self.relative(item[0])] = self.require(*item)
         values = {key: self.constants[key] for key in constants}
-        modules = {module_of(f) for f in ([makes] if callable(makes) else makes)}
-        modules |= {c.__name__ if isinstance(c, ModuleType) else module_of(c) for c in code}
         recipe = {
             "inputs": hashed,
             "constants": json.loads(json.dumps(values | (parameters or {}))),
-            "code": {name: self.code(name) for name in sorted(modules)},
+            "code": {name: self.code(name) for name in names_of(makes)},
         }
         task = Task(self, self.step if step is None else step, name, recipe)
         self._planned.add(task.key)
@@ -239,17 +233,9 @@ class Ledger:
         """Record the machine and the call once per process, when the first task runs."""
         if self._run is None:
             self._run = f"run-{len(self.content['runs']) + 1}"
-            self.content["runs"][self._run] = {
-                "step": self.step,
-                "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-                "start": now(),
-                "end": None,
-                "device": self.device,
-                **describe(),
-                "seed": self.constants.get("SEED"),
-                "constants": self.constants,
-                "folders": self.paths.inputs,
-            }
+            self.content["runs"][self._run] = run_entry(
+                self.step, self.device, self.constants, self.paths.inputs
+            )
         return self._run
 
     @contextmanager
@@ -271,10 +257,7 @@ class Ledger:
             return
         if self._run is not None:
             self.content["runs"][self._run]["end"] = now()
-        tasks = self.content["tasks"].values()
-        on_record = {digest for task in tasks for digest in task["recipe"]["code"].values()}
-        codes = self.content.get("code", {})
-        self.content["code"] = {key: codes[key] for key in sorted(on_record & codes.keys())}
+        forget_code(self.content)
         storage.save_json(self.paths.provenance, self.content)
 
     def times(self, shown: Callable[[dict[str, Any]], bool] = lambda _: True) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from utils.errors import UserError
+from utils.run.machine import describe
 from utils.run.paths import FoldPaths
 
 TIME_COLUMNS = ["ds", "fold", "setting", "method", "n", "elapsed_s", "device"]
@@ -41,6 +43,31 @@ def read_provenance(paths: FoldPaths) -> dict[str, Any]:
             f"{content.get('ds')}, whose seed is another one; move the folder away"
         )
     return content
+
+
+def run_entry(
+    step: int, device: str, constants: dict[str, Any], folders: dict[str, str]
+) -> dict[str, Any]:
+    """The entry of a run that begins now: the call, the machine and the values in force."""
+    return {
+        "step": step,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "start": now(),
+        "end": None,
+        "device": device,
+        **describe(),
+        "seed": constants.get("SEED"),
+        "constants": constants,
+        "folders": folders,
+    }
+
+
+def forget_code(content: dict[str, Any]) -> None:
+    """Take out of a record the hashes of modules that none of its tasks was made by."""
+    tasks = content["tasks"].values()
+    used = {digest for task in tasks for digest in task["recipe"]["code"].values()}
+    codes = content.get("code", {})
+    content["code"] = {key: codes[key] for key in sorted(used & codes.keys())}
 
 
 def times_table(

@@ -4,12 +4,12 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 from utils.errors import UserError
 from utils.judge.names import JUDGED_STEP, PLANTED_STEP, TRANSPLANT_STEP
 from utils.model.inputs import open_inputs
 from utils.run import cli, storage
+from utils.run.code import EVERYTHING
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
 from utils.run.task import Task
@@ -22,7 +22,7 @@ from utils.summary.folds.read_records import (
 
 # The task belongs to the last step, and each of the two makes it anew from what there is.
 LAST_STEP = 9
-# By name: it is imported when it runs. What it imports is on record with it.
+# By name: it is imported when it runs.
 WRITER = "utils.summary.effects.write"
 
 
@@ -71,7 +71,7 @@ def plan(ledger: Ledger, files: dict[str, list[Path]]) -> Task:
         inputs=list(external_files(files)),
         constants=["TRUTHS", "N_FOLDS", "K_PERCENTS", "COMPARED_METRICS"],
         parameters={"folds": list(files)},
-        code=[ModuleType(__name__), ModuleType(WRITER)],
+        makes=EVERYTHING,
         step=LAST_STEP,
     )
 

@@ -8,10 +8,10 @@ import importlib.metadata
 import json
 import platform
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from utils.run import cli
+from utils.run.code import EVERYTHING
 from utils.run.hashing import hash_bytes, hash_file
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
@@ -24,7 +24,7 @@ from utils.summary.folds.tables import STEP
 from utils.summary.page.made import made, of_fold
 from utils.summary.scores import summarise
 
-# By name: it is imported when it runs. What it imports is on record with it.
+# By name: it is imported when it runs.
 WRITER = "utils.summary.page.write"
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 SHOWN = (".csv", ".svg", ".txt")
@@ -116,5 +116,5 @@ def plan(ledger: Ledger, shown: list[Task], about: dict[str, Any]) -> Task:
             "template": hash_file(TEMPLATE),
         },
         constants=["POSITIVE_PERCENT"],
-        code=[ModuleType(__name__), ModuleType(WRITER)],
+        makes=EVERYTHING,
     )

@@ -7,10 +7,10 @@ tables and figures is imported.
 import importlib
 from collections.abc import Callable, Iterable
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 from utils.run import cli, storage
+from utils.run.code import EVERYTHING
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
@@ -28,7 +28,7 @@ CONSTANTS = [
 ]  # fmt: skip
 KEY = f"{STEP}/summary"
 OF_FOLDS = "provenance of the folds"
-# By name: it is imported when it runs. What it imports is on record with it.
+# By name: it is imported when it runs.
 WRITER = "utils.summary.scores.write"
 
 
@@ -76,7 +76,7 @@ def plan(ledger: Ledger, folds: list[FoldPaths], records: list[FoldRecord]) -> T
             "constants of the folds": {record.name: record.constants for record in records},
             "remarks": remarks(records),
         },
-        code=[ModuleType(__name__), ModuleType(WRITER)],
+        makes=EVERYTHING,
     )
 
 
