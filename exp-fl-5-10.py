@@ -6,7 +6,12 @@ import pandas as pd
 
 from utils.judge.rankings.fold import find_sources
 from utils.judge.retrain.fold import finding, read_rows, retrain_fold
-from utils.judge.retrain.rankings import Retrained, find_rankings, require_failures, require_own
+from utils.judge.retrain.rankings_of_fold import (
+    Retrained,
+    find_rankings,
+    require_failures,
+    require_own,
+)
 from utils.methods import METHODS, own
 from utils.model.inputs import Inputs, open_inputs
 from utils.run import cli

@@ -6,7 +6,7 @@ import pandas as pd
 
 from utils.judge.layers.fold import swap_blocks
 from utils.judge.rankings.fold import find_sources
-from utils.judge.rankings.weights import WeightRanking
+from utils.judge.rankings.weights_of_fold import WeightRanking
 from utils.judge.transplant.fold import (
     find_rankings,
     finding,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pages
 import pytest
 
-from utils.run import cli
+from utils.run import arguments
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "README.ja.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -36,7 +36,7 @@ def parsers():
     """Step -> the parser that its script makes, of scripts that are there."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli.OneLineParser, "parse_args", catch_parser)
+        patch.setattr(arguments.OneLineParser, "parse_args", catch_parser)
         patch.setattr(sys, "argv", ["step"])
         patch.setattr(sys, "path", [str(ROOT), *sys.path])
         for step in STEPS:

@@ -1,4 +1,4 @@
-"""A checkpoint that is not wholly the model that is read from it (docs/definitions.md 16)."""
+"""A checkpoint that is not wholly the model that is read from it (docs/data.md)."""
 
 import json
 

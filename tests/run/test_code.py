@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from utils.run import code
-from utils.run.code import Source, digest_of, module_of, read_code
+from utils.run.code import EVERYTHING, Source, digest_of, module_of, names_of, read_code
 from utils.run.hashing import HashCache
 
 CODE = """import math
@@ -180,6 +180,27 @@ def test_modules_beside_a_users_file_count(tmp_path):
 
 def test_a_function_in_a_partial_is_in_its_own_module():
     assert module_of(partial(read_code, Path())) == "utils.run.code" == module_of(read_code)
+
+
+def test_everything_is_every_file_of_utils_but_the_constants(tmp_path, monkeypatch):
+    for name, text in {"a/b": "x = 1", "a/__init__": "", "run/c": "", "constants": "y = 2"}.items():
+        path = tmp_path / "utils" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(code, "REPOSITORY", tmp_path)
+    assert set(source(tmp_path).closure(EVERYTHING)) == {"utils.a", "utils.a.b", "utils.run.c"}
+    assert names_of(EVERYTHING) == [EVERYTHING]
+    before = source(tmp_path).digest(EVERYTHING)
+    (tmp_path / "utils" / "constants.py").write_text("y = 3")
+    assert source(tmp_path).digest(EVERYTHING) == before
+    (tmp_path / "utils" / "run" / "c.py").write_text("z = 1")
+    assert source(tmp_path).digest(EVERYTHING) != before
+
+
+def test_everything_is_found_here():
+    found = source(code.REPOSITORY).closure(EVERYTHING)
+    assert {"utils.summary.scores.write", "utils.run.storage", "utils.judge"} <= found.keys()
+    assert len(found) > 150
 
 
 def test_the_closure_of_everything_is_quick(tmp_path):

@@ -22,7 +22,7 @@ from utils.judge.names import (
     file_level,
 )
 from utils.judge.retrain import effect, samples
-from utils.judge.retrain.rankings import (
+from utils.judge.retrain.rankings_of_fold import (
     Retrained,
     first_weights,
     neg_test_inputs,

@@ -19,7 +19,7 @@ from utils.judge.names import (
 )
 from utils.judge.rankings.files import require_all
 from utils.judge.rankings.source import ScoreSource
-from utils.judge.rankings.weights import WeightRanking, order_of_weights, weight_rankings
+from utils.judge.rankings.weights_of_fold import WeightRanking, order_of_weights, weight_rankings
 from utils.judge.transplant import walk as transplant
 from utils.judge.transplant.walk import ELSEWHERE, PERCENTS, WHOLE
 from utils.model import caches, checkpoints

@@ -13,7 +13,7 @@ from utils.errors import UserError
 from utils.judge.names import ALL_WEIGHTS, LIFTED, RANDOM, RANDOM_NEURONS, WEIGHT
 from utils.judge.rankings.files import require_all
 from utils.judge.rankings.source import ScoreSource
-from utils.judge.rankings.weights import WeightRanking, order_of_weights, weight_rankings
+from utils.judge.rankings.weights_of_fold import WeightRanking, order_of_weights, weight_rankings
 from utils.judge.retrain import samples
 from utils.judge.transplant import walk
 from utils.methods import own
