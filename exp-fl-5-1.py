@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from utils.model.inputs import choose_pair, open_inputs
+from utils.model.opening import choose_pair, open_inputs
 from utils.run import cli
 from utils.truth.change.fold import read_summary, write_change, write_top
 from utils.truth.pooled.fold import write_pooled

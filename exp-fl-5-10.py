@@ -13,7 +13,8 @@ from utils.judge.retrain.rankings_of_fold import (
     require_own,
 )
 from utils.methods import METHODS, own
-from utils.model.inputs import Inputs, open_inputs
+from utils.model.inputs import Inputs
+from utils.model.opening import open_inputs
 from utils.run import cli
 from utils.run.devices import pick_device
 from utils.summary.effects import summarise as effects

@@ -6,7 +6,8 @@ import pandas as pd
 
 from utils.data import failures_of_fold
 from utils.model import caches, forward
-from utils.model.inputs import REPAIR, choose_pair, open_inputs
+from utils.model.inputs import REPAIR
+from utils.model.opening import choose_pair, open_inputs
 from utils.run import cli
 
 STEP = 2

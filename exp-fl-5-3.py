@@ -5,7 +5,8 @@ import argparse
 import pandas as pd
 
 from utils.model import caches, forward, proof, states
-from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs, choose_pair, open_inputs
+from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs
+from utils.model.opening import choose_pair, open_inputs
 from utils.run import cli
 from utils.run.stopwatch import Stopwatch
 

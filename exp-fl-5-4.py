@@ -6,6 +6,7 @@ import pandas as pd
 
 from utils.methods import METHODS
 from utils.methods import fold as localisation
+from utils.methods.evidence_of_fold import load_states_of_m1
 from utils.run import cli
 
 STEP = 4
@@ -15,7 +16,7 @@ def work(job: cli.Job) -> pd.DataFrame:
     # The chosen M1, and the ledger of what every result was made from.
     inputs = localisation.require_ready(job, METHODS)
     # What methods look at: M1 behind the target layer, and the states that step 3 cached.
-    tail, states = localisation.load_states_of_m1(job, inputs)
+    tail, states = load_states_of_m1(job, inputs)
     # The methods of this step under each setting of step 2.
     methods = localisation.methods_by_setting(job, METHODS)
     # Saves <setting>/<level>_<method>_score.npy, _ranking.npy and the first n or 8n² of it.

@@ -17,7 +17,8 @@ from utils.judge.truth_files import find_truths, require_truths
 from utils.judge.verdict.fold import write_relabelled
 from utils.methods import METHODS
 from utils.methods.chosen import Methods
-from utils.model.inputs import Inputs, open_inputs
+from utils.model.inputs import Inputs
+from utils.model.opening import open_inputs
 from utils.run import cli
 from utils.summary.page import refresh as report
 from utils.summary.scores import summarise

@@ -15,7 +15,8 @@ from utils.judge.transplant.fold import (
     transplant_all,
 )
 from utils.methods import METHODS
-from utils.model.inputs import Inputs, open_inputs
+from utils.model.inputs import Inputs
+from utils.model.opening import open_inputs
 from utils.run import cli
 from utils.summary.effects import summarise as effects
 from utils.summary.page import refresh as report

@@ -12,7 +12,7 @@ from utils.judge.planted.fold import (
     require_ready,
 )
 from utils.methods import METHODS, own
-from utils.model.inputs import open_inputs
+from utils.model.opening import open_inputs
 from utils.run import cli
 from utils.summary.effects import summarise as effects
 from utils.summary.page import refresh as report

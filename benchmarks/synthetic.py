@@ -22,7 +22,8 @@ from benchmarks.shapes import DS, FOLD, VIT_BASE, Shape
 from utils.constants import PROFILES
 from utils.model import caches, states
 from utils.model.checkpoints import HEAD_NAMES, LAYER_NAMES
-from utils.model.inputs import SPLITS, open_inputs
+from utils.model.inputs import SPLITS
+from utils.model.opening import open_inputs
 from utils.model.states import States
 from utils.model.tail import Tail, make_tail
 from utils.run import cli, constant_rules

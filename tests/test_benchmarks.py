@@ -12,7 +12,7 @@ from utils.data.setting_names import COLUMNS
 from utils.model import caches, forward
 from utils.model.caches import load_states, load_tail
 from utils.model.checkpoints import read_ffn
-from utils.model.inputs import open_inputs
+from utils.model.opening import open_inputs
 from utils.run.paths import FoldPaths
 from utils.run.storage import save_array, save_bytes
 

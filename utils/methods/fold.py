@@ -12,22 +12,23 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from utils.data.setting_names import ALL
-from utils.data.settings import SETTINGS_STEP, read_samples, read_settings, setting_inputs
+from utils.data.settings import SETTINGS_STEP, read_settings, setting_inputs
 from utils.errors import UserError
 from utils.methods import own
 from utils.methods.chosen import Methods, chosen_methods, stands_under
 from utils.methods.cut import first_of, table_of
 from utils.methods.evidence import Evidence
+from utils.methods.evidence_of_fold import evidence_of
 from utils.methods.method import Method
 from utils.methods.own.option import remember_file
 from utils.methods.rank import score_and_rank
-from utils.model.caches import cache_inputs, load_states, load_tail
-from utils.model.inputs import M1, Inputs, open_inputs
+from utils.model.caches import cache_inputs
+from utils.model.inputs import M1, Inputs
+from utils.model.opening import open_inputs
 from utils.model.states import States
 from utils.model.tail import Tail, activation_function
 from utils.ranking import rank_by
 from utils.run.cli import Job, add_budget, add_device
-from utils.run.devices import pick_device
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
 from utils.run.stopwatch import Stopwatch
@@ -82,19 +83,6 @@ def methods_by_setting(job: Job, ours: Methods) -> BySetting:
     return {setting: methods for setting, methods in found.items() if methods}
 
 
-def load_states_of_m1(job: Job, inputs: Inputs) -> tuple[Tail, States]:
-    """M1 behind the target layer, on the device, and the cached states of the repair split."""
-    device = pick_device(job.args.device)
-    inputs.ledger.device = str(device)
-    tail = load_tail(inputs.pair.m1).to(device)
-    states = load_states(job.paths, tail)
-    job.log.info(
-        "reads cache_states_repair/ (%d samples), the tail of %s; n: %s; device: %s",
-        states.n_samples, inputs.pair.m1.name, job.budgets(inputs.d, inputs.m), device,
-    )  # fmt: skip
-    return tail, states
-
-
 def localise_fold(
     job: Job, inputs: Inputs, methods: BySetting, tail: Tail, states: States
 ) -> Found:
@@ -108,9 +96,7 @@ def localise_fold(
     failures: dict[str, dict[str, str]] = {}  # by method, then by setting
     with logging_redirect_tqdm([job.log]):
         for setting in tqdm(methods, desc=f"step {job.step}", unit="setting"):
-            samples = read_samples(job.paths, setting, states.n_samples)
-            points = job.constants["IG_POINTS"]
-            evidence = Evidence(tail, states, *samples, job.seed, points, fold_memo)
+            evidence = evidence_of(job, setting, tail, states, fold_memo)
             for method in methods[setting]:
                 try:
                     count["whole", localise(job, inputs.ledger, evidence, setting, method)] += 1
@@ -134,7 +120,7 @@ def localise(job: Job, ledger: Ledger, evidence: Evidence, setting: str, method:
         inputs=[M1, *cache_inputs(paths), *samples],
         constants=method.constants,
         parameters=method.parameters,
-        makes=(method.function, score_and_rank),
+        makes=(method.function, score_and_rank, evidence_of),
     )
     if task.done:
         return False

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import UserError
 from utils.model import configs, training
+from utils.model.inputs import Pair
 from utils.run.paths import FoldPaths
 from utils.run.profiles import profile_of
 
@@ -25,18 +25,6 @@ SHARED = {
     "num_channels": 3,
     "qkv_bias": True,
 }
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The two checkpoint folders of a fold.
-
-    passed_over : the other entries called like a checkpoint, and why each is neither.
-    """
-
-    m1: Path
-    m2: Path
-    passed_over: tuple[str, ...] = ()
 
 
 def find_pair(paths: FoldPaths, m1_step: int | None = None, m2_step: int | None = None) -> Pair:

@@ -7,8 +7,8 @@ from typing import Any
 
 from utils.errors import UserError
 from utils.model import configs
+from utils.model.inputs import Pair
 from utils.model.optimizer_state import OPTIMIZER_FILE, load_state
-from utils.model.pair import Pair
 
 STATE_FILE = "trainer_state.json"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from utils.errors import UserError
 from utils.judge.names import JUDGED_STEP, PLANTED_STEP, TRANSPLANT_STEP
-from utils.model.inputs import open_inputs
+from utils.model.opening import open_inputs
 from utils.run import cli, storage
 from utils.run.code import EVERYTHING
 from utils.run.hashing import HashCache
