@@ -11,7 +11,7 @@ from utils.data import doubts, folds, images, processors, schema
 from utils.data.processors import PROCESSOR_FILE
 from utils.errors import UserError
 from utils.model import configs
-from utils.model.pair import Pair
+from utils.model.inputs import Pair
 from utils.run.hashing import HashCache
 from utils.run.paths import FoldPaths
 from utils.run.profiles import profile_of
