@@ -28,7 +28,7 @@ from transformers import ViTConfig, ViTModel
 
 from utils import constants
 from utils.constants import Profile
-from utils.data import folds, images
+from utils.data import images, originals, schema
 from utils.errors import UserError
 from utils.pieces import cpu_threads
 from utils.run import cli, constant_rules, pictures, storage
@@ -83,8 +83,8 @@ def share_of_rate(step: int, steps: int) -> float:
 
 def read_pictures(profile: Profile, data_dir: Path | None, config: ViTConfig) -> torch.Tensor:
     """The training pictures as step 0 will give them to the model, float32 (S, C, H, W)."""
-    rows = folds.load_source(profile, data_dir, constants.SPLIT_SEED)["train"]
-    image, label = folds.columns_of(rows, profile, "the training split")
+    rows = originals.load_source(profile, data_dir, constants.SPLIT_SEED)["train"]
+    image, label = schema.columns_of(rows, profile, "the training split")
     loader = DataLoader(
         images.ImageRows(rows, image, label, "train"),
         batch_size=READ_AT_ONCE,

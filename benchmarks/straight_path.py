@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from scipy.stats import spearmanr
-from transformers import TrainerCallback
+from transformers import TrainerCallback, ViTForImageClassification
 
 from utils import ranking
 from utils.constants import FOLDS, PROFILES, SEED
@@ -68,7 +68,7 @@ def failing_images(paths: FoldPaths, m1: Path) -> tuple[torch.Tensor, torch.Tens
     """Pixels and labels of the test samples that M1 gets wrong (setting `all`)."""
     dataset = folds.load_split(paths, "test")
     columns = schema.columns_of(dataset, PROFILES[DS], "test")
-    model = finetuning.ViTForImageClassification.from_pretrained(m1)
+    model = ViTForImageClassification.from_pretrained(m1)
     collate = images.Collate(
         images.load_processor(m1, model.config), images.input_shape(model.config)
     )

@@ -16,7 +16,7 @@ from transformers import ViTForImageClassification, ViTImageProcessor
 
 from benchmarks import pretrain
 from utils.constants import PROFILES
-from utils.model import checkpoints, finetuning
+from utils.model import checkpoints, configs, finetuning
 from utils.model.training import BASE_CONTENT
 from utils.run.hashing import HashCache, hash_file
 
@@ -89,7 +89,7 @@ def test_step_0_trains_a_fold_of_idx_files_from_the_base(root, base):
     training = root / "out_vit_fashion_fold0"
     steps = -(-480 // FASHION.batch_size)
     for name in (f"checkpoint-{steps}", f"checkpoint-{2 * steps}"):
-        assert checkpoints.class_names(checkpoints.read_config(training / name)) == list(
+        assert configs.class_names(configs.read_config(training / name)) == list(
             FASHION.class_names
         )
     assert (training / "replay-1").is_dir()

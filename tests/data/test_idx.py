@@ -9,14 +9,14 @@ import pytest
 from idx_files import images_file, labels_file, pictures, write_split
 
 from utils.constants import PROFILES
-from utils.data import folds, idx
+from utils.data import idx, originals
 from utils.errors import UserError
 
 FASHION = PROFILES["fashion"]
 
 
 def load(folder, profile=FASHION) -> datasets.DatasetDict:
-    return folds.load_source(profile, folder, 777)
+    return originals.load_source(profile, folder, 777)
 
 
 @pytest.fixture

@@ -220,9 +220,9 @@ def test_what_cannot_be_a_name(name):
 
 
 def test_rows_of_ours_are_no_free_names():
-    from utils.judge.scores import comparison
+    from utils.judge import names
 
-    ours = (comparison.RANDOM_EXPECTED, comparison.RANDOM_SAMPLED, *comparison.REFERENCES)
+    ours = (names.RANDOM_EXPECTED, names.RANDOM_SAMPLED, *names.REFERENCES)
     for name in (*ours, "random", "ideal", "change", "random (stratified as bl)"):
         assert "name of a ranking of ours" in own.why_no_name("weight", name, METHODS), name
     assert "step 5 adds a budget" in why_no_function("weight", "a_n16", METHODS)

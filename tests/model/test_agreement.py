@@ -8,7 +8,7 @@ from transformers import ViTConfig
 
 from utils.errors import UserError
 from utils.model import agreement
-from utils.model.pair import Pair
+from utils.model.inputs import Pair
 
 CONFIG = {
     "model_type": "vit",

@@ -17,8 +17,7 @@ from utils import ranking
 from utils.data.setting_names import COLUMNS
 from utils.judge.references import fold as references
 from utils.model.caches import CACHES
-from utils.model.inputs import M1, M2_FFN, Inputs
-from utils.model.pair import Pair
+from utils.model.inputs import M1, M2_FFN, Inputs, Pair
 from utils.run import cli, constant_rules
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths

@@ -14,6 +14,8 @@ M1, M2 = "checkpoint M1", "checkpoint M2"
 OPTIMIZER = "optimizer state of M1"
 REPAIR, TEST = "repair split", "test split"
 SPLITS = {REPAIR: "repair", TEST: "test"}
+# The name under which the ledger keeps what --accept-pair accepted.
+ACCEPTED = "accepted pair"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.model import checkpoints, configs, trainer_state, training
 from utils.model.inputs import (
+    ACCEPTED,
     M1,
     M1_FFN,
     M2,
@@ -25,8 +26,6 @@ from utils.run.cli import Job
 from utils.run.ledger import Ledger
 from utils.run.profiles import profile_of
 
-# The name under which the ledger keeps what --accept-pair accepted.
-ACCEPTED = "accepted pair"
 FIRST_STEP = 1
 
 

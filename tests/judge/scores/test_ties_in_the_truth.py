@@ -133,7 +133,7 @@ def score_of(scores, truth, level):
         groups = make(scores, ranking.rank_by(scores), truth, [2])
     yield from comparison.compare(groups, truth, level, 2).items()
     if level != NEURON:
-        for name, value in details.stratified(groups, truth, 2).items():
+        for name, value in comparison.random_stratified(groups, truth, 2).items():
             yield f"null {name}", value
 
 
