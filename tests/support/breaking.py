@@ -30,8 +30,8 @@ import pipeline
 FOLDS, SUMMARY = "--only-folds", "--only-summary"
 CALLS: tuple[tuple[int, tuple[str, ...]], ...] = (
     *((step, ()) for step in range(1, 7)),
-    *((step, (FOLDS,)) for step in (7, 8, 9)),
-    *((step, (SUMMARY,)) for step in (7, 8, 9)),
+    *((step, (FOLDS,)) for step in (7, 8, 9, 10)),
+    *((step, (SUMMARY,)) for step in (7, 8, 9, 10)),
 )
 BREAK = 'raise RuntimeError("broken by a test")'
 Function = tuple[str, str, int]  # path below the tree, qualified name, line
