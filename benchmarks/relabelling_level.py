@@ -75,7 +75,7 @@ def level(shared: bool, repetitions: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=1000)
+    parser.add_argument("--repetitions", type=int, default=400)
     count = parser.parse_args().repetitions
     rows = [
         {"neurons": "shared" if shared else "not shared", "relabelling": name, "folds": FOLDS,

@@ -67,7 +67,7 @@ def test_rows_columns_and_files(done):
     assert list(table.columns) == effect.COLUMNS
     weight, neuron = "weight", "weight (from neuron)"
     expected = {(weight, name) for name in ("grad_loss", "magnitude", "'=mine", "change", "random")}
-    expected |= {(weight, "all weights"), (weight, "repair credit")}
+    expected |= {(weight, name) for name in ("all weights", "pooled", "repair credit")}
     expected |= {(neuron, name) for name in ("mean_act", "neuron oracle", "random neurons")}
     found = table.groupby(["level", "method"])["optimizer"].apply(list)
     assert set(found.index) == expected and all(two == ["adam", "sgd"] for two in found)
