@@ -120,6 +120,11 @@ class FoldPaths:
         return self.results / "exp-fl-5-8_transplant.csv"
 
     @property
+    def transplants_back(self) -> Path:
+        """What M1's values in the first weights of each ranking do to M2, under `all`."""
+        return self.results / "exp-fl-5-8_transplant_back.csv"
+
+    @property
     def transplant_ends(self) -> Path:
         """M1 itself, and M1 with both matrices of M2, on the test split."""
         return self.results / "exp-fl-5-8_ends.csv"

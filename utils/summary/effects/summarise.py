@@ -1,4 +1,4 @@
-"""Steps 8 and 9 end with what they say across folds, in the folder of step 7's summary."""
+"""Steps 8, 9 and 10 end with what they say across folds, in the folder of step 7's summary."""
 
 import importlib
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from utils.errors import UserError
-from utils.judge.names import JUDGED_STEP, PLANTED_STEP, TRANSPLANT_STEP
+from utils.judge.names import JUDGED_STEP, PLANTED_STEP, RETRAIN_STEP, TRANSPLANT_STEP
 from utils.model.inputs import open_inputs
 from utils.run import cli, storage
 from utils.run.hashing import HashCache
@@ -20,8 +20,8 @@ from utils.summary.folds.read_records import (
     with_trainings,
 )
 
-# The task belongs to the last step, and each of the two makes it anew from what there is.
-LAST_STEP = 9
+# The task belongs to the last step, and each of them makes it anew from what there is.
+LAST_STEP = 10
 # By name: it is imported when it runs. What it imports is on record with it.
 WRITER = "utils.summary.effects.write"
 
@@ -29,7 +29,7 @@ WRITER = "utils.summary.effects.write"
 def summarise(jobs: list[cli.Job]) -> str:
     """Make the tables and figures across the jobs' folds, or keep them; the finding in words.
 
-    A table that is out of date, of the other step of the two for example, is left out.
+    A table that is out of date, of another of the steps for example, is left out.
 
     Raises
     ------
@@ -62,14 +62,14 @@ def summarise(jobs: list[cli.Job]) -> str:
 
 
 def plan(ledger: Ledger, files: dict[str, list[Path]]) -> Task:
-    """The task that says what steps 8 and 9 found across folds, of what there is today.
+    """The task that says what steps 8, 9 and 10 found across folds, of what there is today.
 
     files : of `current_files`, by the folds' names.
     """
     return ledger.task(
         "effects",
         inputs=list(external_files(files)),
-        constants=["TRUTHS", "N_FOLDS", "K_PERCENTS", "COMPARED_METRICS"],
+        constants=["TRUTHS", "N_FOLDS", "K_PERCENTS", "COMPARED_METRICS", "POSITIVE_PERCENT"],
         parameters={"folds": list(files)},
         code=[ModuleType(__name__), ModuleType(WRITER)],
         step=LAST_STEP,
@@ -86,7 +86,9 @@ def current_files(jobs: list[cli.Job]) -> tuple[dict[str, list[Path]], list[str]
             **{paths.judged("scores", truth): JUDGED_STEP for truth in job.constants["TRUTHS"]},
             paths.transplants: TRANSPLANT_STEP,
             paths.layers: TRANSPLANT_STEP,
+            paths.transplants_back: TRANSPLANT_STEP,
             paths.planted_table: PLANTED_STEP,
+            paths.retrained_table: RETRAIN_STEP,
         }
         found[paths.name] = []
         for path, step in tables.items():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from utils.summary.effects.recovery import verdict_names
+from utils.summary.effects.verdicts import verdict_names
 from utils.summary.figures import recovery
 from utils.summary.figures.catalogue import LOOK, Drawn
 from utils.summary.figures.shared import WIDTHS
@@ -38,7 +38,7 @@ class EffectTables:
 
     transplants, layers : the folds' tables, one below the other.
     joined : by truth, of `recovery.joined`.
-    planted, verdicts : of `recovery.planted_table` and `recovery.verdicts_table`.
+    planted, verdicts : of `recovery.planted_table` and `verdicts.verdicts_table`.
     """
 
     transplants: pd.DataFrame

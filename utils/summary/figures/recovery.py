@@ -11,7 +11,7 @@ from utils.data.setting_names import ALL
 from utils.drawing import drawing
 from utils.judge.layers.swap import BACK_TO_M1, INTO_M1
 from utils.judge.transplant.walk import ELSEWHERE
-from utils.summary.effects.recovery import verdict_names
+from utils.summary.effects.verdicts import verdict_names
 from utils.summary.figures.names import ink, name_points
 from utils.summary.figures.shared import (
     CHANCE_DASH,
