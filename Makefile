@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO_FOLDS := 0 1 2 3 4
 WORKERS ?= 2
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
-STEPS := 0 1 2 3 4 5 6 7 8 9
+STEPS := 0 1 2 3 4 5 6 7 8 9 10
 # The formulas that everything else stands on.
 FORMULAS := tests/judge/scores/test_metrics.py tests/judge/scores/test_ties_in_the_truth.py \
 	tests/methods/test_arachne.py tests/methods/test_variance.py \
@@ -46,7 +46,7 @@ demo: .venv/run.stamp
 
 # What the README claims of the demo, beside what the demo's summary says now.
 check-claims: .venv/run.stamp
-	@for step in 7 8 9; do \
+	@for step in 7 8 9 10; do \
 		$(BIN)/python exp-fl-5-$$step.py --ds digits --fold $(DEMO_FOLDS) > /dev/null || exit $$?; \
 	done
 	@$(BIN)/python -m benchmarks.claims

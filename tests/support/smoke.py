@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CALLS = (
     (0, "--replays", "1"),
     *((step,) for step in range(1, 7)),
-    *((step, "--only-folds") for step in (7, 8, 9)),
-    *((step, "--only-summary") for step in (7, 9)),
+    *((step, "--only-folds") for step in (7, 8, 9, 10)),
+    *((step, "--only-summary") for step in (7, 10)),
 )
 METHODS = ("ig", "bl", "grad_loss", "magnitude", "fisher", "zero_out", "neuron/vdiff", "ochiai")
 # A script, called as a user calls it, with fewer methods and formats.

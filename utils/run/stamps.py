@@ -21,7 +21,7 @@ from utils.run.paths import FoldPaths
 from utils.run.summary_paths import SummaryPaths
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TRAINING_STEP, SCORING_STEPS, LAST_STEP = 0, (7, 8), 9
+TRAINING_STEP, SCORING_STEPS, LAST_STEP = 0, (7, 8, 10), 10
 
 
 def code_and_constants(others: Iterable[Path] = ()) -> str:
@@ -46,7 +46,7 @@ def stamp_of(paths: FoldPaths, step: int) -> str:
 
     The record: recipe and results of each task, not when and how fast it was
     made. Besides: results that are gone; of step 0 size and time of each file of
-    the data set and of the checkpoints, whoever made them; of steps 7 and 8 those
+    the data set and of the checkpoints, whoever made them; of steps 7, 8 and 10 those
     of scores that a user dropped in.
 
     Of the summary across folds the last step answers for all: each step makes

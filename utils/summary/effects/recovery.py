@@ -21,6 +21,8 @@ AT_ONE = ("loss_recovered", "share_recovered", "repaired", "broken")
 FOUND = ("lift@R", "ap/random", "first_hit")
 # Rows of the transplants that are no methods.
 BESIDE = (CHANGE, CREDIT, RANDOM, *REFERENCES)
+# How the verdicts of planted faults begin.
+PLANTED = "planted "
 
 
 def area(k_percent: np.ndarray, recovered: np.ndarray) -> float:
