@@ -13,7 +13,7 @@ def best_in_words(values: pd.DataFrame, n_folds: int, shape: str) -> str:
         "lift {:.2f}".
     """
     best = by_mean(values)[0]
-    text = f"best: {shown(*best)}, {shape.format(values[best].mean())}"
+    text = f"Best: {shown(*best)}, {shape.format(values[best].mean())}"
     rest = not_told_apart(values, n_folds)
     if rest is None:
         return f"{text} (one fold: no test tells it apart from any other)"

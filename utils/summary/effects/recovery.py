@@ -11,7 +11,7 @@ from utils.judge.names import CREDIT, LIFTED, RANDOM, REFERENCES, WEIGHT
 from utils.judge.transplant.walk import ELSEWHERE
 from utils.summary.best import best_in_words
 from utils.summary.scores.means import fold_summary
-from utils.truth import CHANGE
+from utils.truth import CHANGE, REPAIR
 
 KEYS = ["level", "method"]
 AREA = "area"
@@ -23,6 +23,8 @@ FOUND = ("lift@R", "ap/random", "first_hit")
 BESIDE = (CHANGE, CREDIT, RANDOM, *REFERENCES)
 # How the verdicts of planted faults begin.
 PLANTED = "planted "
+# What predicts retraining is said before.
+SAID_FIRST = "retrained ("
 
 
 def area(k_percent: np.ndarray, recovered: np.ndarray) -> float:
@@ -158,15 +160,21 @@ def sentences(
         if not verdict.startswith(PLANTED):
             continue
         size = found.get((WEIGHT, "magnitude"))
-        alone = f"; size alone (magnitude) {size.mean():.1f}" if size is not None else ""
+        alone = f", size alone (magnitude) {size.mean():.1f}" if size is not None else ""
         best = best_in_words(found, n_folds, "lift@R {:.1f}")
-        said.append(f"{verdict.capitalize()}: {best}{alone}; chance is 1.")
-    said += [
-        f"Order of the {row.n_methods} methods by '{row.verdict_a}' and by '{row.verdict_b}': "
-        f"Kendall's tau {row.kendall_tau:.2f}."
-        for row in agreement.itertuples(index=False)
-        if np.isfinite(row.kendall_tau)
-    ]
+        said.append(f"{verdict.capitalize()}, chance is 1{alone}. {best}.")
+    for truth in (CHANGE, REPAIR):
+        rows = agreement[(agreement["verdict_a"] == truth) & agreement["kendall_tau"].notna()]
+        others = [
+            f"{row.verdict_b} {row.kendall_tau:.2f}"
+            for row in rows.itertuples(index=False)
+            if not row.verdict_b.startswith(SAID_FIRST)
+        ]
+        if others:
+            said.append(
+                f"Order of the methods by '{truth}' and by the other verdicts, Kendall's tau: "
+                f"{', '.join(others)}."
+            )
     said.append(
         "A transplant needs M2: it checks a localisation, and is no method of repair. Its share "
         "is empty where the layer's whole transplant does not lower the loss."

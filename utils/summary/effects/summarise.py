@@ -12,6 +12,7 @@ from utils.model.inputs import open_inputs
 from utils.run import cli, storage
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
+from utils.run.paths import FoldPaths
 from utils.run.task import Task
 from utils.summary.folds.read_records import (
     read_record_of,
@@ -84,11 +85,7 @@ def current_files(jobs: list[cli.Job]) -> tuple[dict[str, list[Path]], list[str]
         paths, ledger = job.paths, open_inputs(job).ledger
         tables = {
             **{paths.judged("scores", truth): JUDGED_STEP for truth in job.constants["TRUTHS"]},
-            paths.transplants: TRANSPLANT_STEP,
-            paths.layers: TRANSPLANT_STEP,
-            paths.transplants_back: TRANSPLANT_STEP,
-            paths.planted_table: PLANTED_STEP,
-            paths.retrained_table: RETRAIN_STEP,
+            **tables_of(paths),
         }
         found[paths.name] = []
         for path, step in tables.items():
@@ -99,6 +96,17 @@ def current_files(jobs: list[cli.Job]) -> tuple[dict[str, list[Path]], list[str]
             except UserError as error:
                 stale.append(cli.whole_commands(str(error), paths, job.args))
     return found, stale
+
+
+def tables_of(paths: FoldPaths) -> dict[Path, int]:
+    """What steps 8, 9 and 10 write about a fold and the summary reads, each with its step."""
+    return {
+        paths.transplants: TRANSPLANT_STEP,
+        paths.transplants_back: TRANSPLANT_STEP,
+        paths.layers: TRANSPLANT_STEP,
+        paths.planted_table: PLANTED_STEP,
+        paths.retrained_table: RETRAIN_STEP,
+    }
 
 
 def external_files(files: dict[str, list[Path]]) -> dict[str, Callable[[HashCache], str]]:

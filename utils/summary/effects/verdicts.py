@@ -130,20 +130,18 @@ def prediction_in_words(predicts: pd.DataFrame, trained: pd.DataFrame) -> list[s
             f"{QUESTION} Not known yet: run exp-fl-5-10.py on these folds, which retrains M1 "
             "where each ranking points."
         ]
-    said = []
+    answers, each = [], []
     for target, rows in predicts.groupby("predicts", sort=False):
         told = rows[(rows["corrected_low"] > 0) | (rows["corrected_high"] < 0)]
         several = rows["corrected_low"].notna().any()
-        answer = names_with_tau(told) if len(told) else "none is told apart from 0"
-        if not several:
-            answer = "one fold gives no interval"
-        each = ", ".join(map(tau_in_words, rows.itertuples(index=False)))
-        said.append(
-            f"{QUESTION} By what {target} mends: {answer}. Kendall's tau over "
-            f"{rows['n_methods'].max()} methods, mean over folds"
-            f"{' [95% over folds]' if several else ''}: {each}."
+        answer = names_with_tau(told) if len(told) else "no verdict that is told apart from 0"
+        answers.append(f"{target}: {answer if several else 'not to be said from one fold'}")
+        taus = ", ".join(map(tau_in_words, rows.itertuples(index=False)))
+        each.append(
+            f"Kendall's tau with {target} over {rows['n_methods'].max()} methods, mean over folds"
+            f"{' [95% over folds]' if several else ''}: {taus}."
         )
-    return said + retrained.sentences(trained)
+    return [f"{QUESTION} {'; '.join(answers)}.", *each, *retrained.sentences(trained)]
 
 
 def names_with_tau(rows: pd.DataFrame) -> str:
