@@ -30,7 +30,8 @@ def write_relabelled(
     """Per truth a table of lifts with their null moments and an array of every draw.
 
     Whole rankings of methods only: no reference, no ranking cut at a budget.
-    The same relabellings serve every method and every truth.
+    The same relabellings serve every method, every truth and every fold: they are drawn from
+    SEED, not from the fold's seed, so that draw b of all folds can be added up.
     """
     paths = job.paths
     methods = by_method(sources)
@@ -52,7 +53,7 @@ def write_relabelled(
         )
         k, column = ranking.share_of(percent, n_weights), f"lift@{percent:g}%"
         draws = job.constants["PERMUTATION_DRAWS"]
-        relabellings = permutation.draw_relabellings(inputs.m, draws, job.seed)
+        relabellings = permutation.draw_relabellings(inputs.m, draws, job.constants["SEED"])
         known = {truth.name: positives_of(truth) for truth in truths}
         rows = {truth.name: [] for truth in truths}
         nulls = {truth.name: [] for truth in truths}

@@ -122,12 +122,13 @@ def plan_documents(
 
     tables : of `later_tables`.
     """
+    made = ledger.content["tasks"][KEY]["outputs"]
     return ledger.task(
         "documents",
         inputs=[
             *fold_files(folds, ledger.constants["TRUTHS"]),
             *effects.external_files(tables),
-            *(ledger.paths.table(name) for name in tables_of_step_7(ledger)),
+            *(ledger.paths.results / name for name in made if name.endswith(".csv")),
         ],
         constants=CONSTANTS,
         parameters=parameters_of(records) | {"later steps": tables_named(tables)},

@@ -18,8 +18,8 @@ from utils.summary.effects.write import Judged
 from utils.summary.folds.read_tables import folds_with, load, read
 from utils.summary.folds.tables import seconds_per_fold
 from utils.summary.scores import notes, overview
-from utils.summary.scores.write import Summarised, lift_column
 from utils.summary.scores.views import reference_lifts, view_of
+from utils.summary.scores.write import Summarised, lift_column
 from utils.summary.statistics.resolution import COLUMNS, resolution
 from utils.truth import CHANGE
 
@@ -70,9 +70,7 @@ def write_documents(
     task.save_bytes(paths.latex, text.encode())
 
 
-def read_back(
-    paths: SummaryPaths, folds: list[FoldPaths], constants: dict[str, Any]
-) -> Summarised:
+def read_back(paths: SummaryPaths, folds: list[FoldPaths], constants: dict[str, Any]) -> Summarised:
     """What `write.gather` compared, from the summary's own tables: nothing is compared again."""
     column = lift_column(constants)
     names = ("overview", "verdict", "summary", "comparisons", "times", "truths")
@@ -108,7 +106,9 @@ def spread_of_replays(folds: list[FoldPaths]) -> float:
     for paths in folds:
         if paths.replay_lifts.is_file():
             table = read(paths.replay_lifts, ["level", "method", "replay"])
-            lifts = table.pivot(index=["level", "method"], columns="replay", values=table.columns[-1])
+            lifts = table.pivot(
+                index=["level", "method"], columns="replay", values=table.columns[-1]
+            )
             found.append(lifts.std(axis=1, ddof=1).mean())
     return float(np.mean(found)) if found else math.nan
 
