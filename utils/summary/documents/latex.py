@@ -13,6 +13,7 @@ from utils.summary.documents.latex_text import (
     prose,
     tabular,
 )
+from utils.summary.documents.short import BELOW_CHANCE
 from utils.summary.folds.tables import FoldTables, seconds_of
 from utils.summary.rankings import STAR, Key, levels_in_words
 from utils.summary.scores.means import fold_column
@@ -191,8 +192,8 @@ def verdict_tabular(verdicts: pd.DataFrame, ds: str) -> str:
             *(number(value) for value in (row.lift, row.null_mean, row.null_sd, row.z)),
             p_value(row.p),
             p_value(row.p_adjusted),
-            number(row.share_of_ceiling),
-            number(row.share_of_neuron_oracle),
+            share(row.share_of_ceiling),
+            share(row.share_of_neuron_oracle),
         ]
         for row in verdicts.itertuples(index=False)
     ]
@@ -228,7 +229,12 @@ def places_tabular(places: pd.DataFrame, ds: str) -> str:
 
 
 def placed(value: float, place: float) -> str:
-    return f"{number(value)} ({place:g})" if pd.notna(value) else number(value)
+    return f"{value:.3g} ({place:g})" if pd.notna(value) else number(value)
+
+
+def share(value: float) -> str:
+    """A share of the way from chance to a reference; a lift below chance has none."""
+    return BELOW_CHANCE if value < 0 else number(value)
 
 
 def document(
@@ -238,7 +244,7 @@ def document(
     seconds: dict[Key, float],
     notes: list[str],
 ) -> str:
-    """tables.tex: all verdicts side by side, that on chance, then per truth the summary and comparisons on the primary metric.
+    """tables.tex: all verdicts side by side, lifts against chance, then each truth's tables.
 
     views : what each truth says. places : of `verdicts.verdicts_table`.
     """
