@@ -7,8 +7,8 @@ from utils.truth import REPAIR
 
 LEGEND = (
     "lift: 1 is a random ranking; traded: the lift that trading the truth's neurons gives, which "
-    "p and 'times chance' are about; p: beyond chance in these models, adjusted over methods; 95%: interval over folds, of new "
-    f"folds; #: place; {STAR}"
+    "p and 'times chance' are about; p: beyond chance in these models, adjusted over methods; 95%: "
+    f"interval over folds, of new folds; #: place; {STAR}"
 )
 METHOD, LOW, HIGH = "method", "95% from", "95% to"
 LIFT, TRADED, P, PLACE = "lift", "traded", "p", "#"

@@ -26,7 +26,8 @@ CAPTIONS = {
     "recovers, settings averaged, mean over folds. Dashed: chance. " + LOOK + STAR + ".",
     "planted": "Lift of the planted weights among as many of each ranking, by kind of fault "
     "(filled: in whole neurons; hollow: in single weights), mean over faults and folds, "
-    "logarithmic from chance (1); what is found less than 0.03 times as often stands at 0.03. Colours as in all figures. " + STAR + ".",
+    "logarithmic from chance (1); lifts below 0.1 stand at 0.1. Colours as in all figures. "
+    + STAR + ".",
     "verdicts": "Each method's place, the highest mean over folds on top, by every verdict: lift "
     "by the truths, loss recovered by a transplant of the first 1%, lift of planted faults in "
     "neurons and in weights, loss mended by retraining the first 1%. A place is no finding: the "

@@ -220,7 +220,7 @@ def verdict_places(verdicts: pd.DataFrame, styles: Styles, width: str) -> Figure
                         textcoords="offset points", ha=align, va="center",
                         fontsize=SMALL[width], parse_math=False, color=ink(styles.of(*key)),
                     )  # fmt: skip
-        room = (0.55 if width == "1col" else 0.2) * len(names)
+        room = (0.62 if width == "1col" else 0.2) * len(names)
         axes.set_xlim(-room, len(names) - 1 + room)
         axes.set_ylim(len(verdicts) + 0.6, 0.4)
         narrow = width == "1col"
