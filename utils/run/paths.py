@@ -111,6 +111,11 @@ class FoldPaths:
         return self.results / f"exp-fl-5-7_relabelled{_of_truth(truth)}.npy"
 
     @property
+    def replay_lifts(self) -> Path:
+        """Each method's lift against the change of each replay."""
+        return self.results / "exp-fl-5-7_replay_lifts.csv"
+
+    @property
     def specificity(self) -> Path:
         return self.results / "exp-fl-5-7_specificity.csv"
 
