@@ -11,10 +11,10 @@ from utils.judge.transplant.fold import (
     find_rankings,
     finding,
     read_transplants,
-    require_test_split,
     transplant_all,
 )
 from utils.methods import METHODS
+from utils.model.caches import require_test_split
 from utils.model.inputs import Inputs
 from utils.model.opening import open_inputs
 from utils.run import cli
@@ -26,17 +26,17 @@ STEP = 8
 
 def find(job: cli.Job, inputs: Inputs) -> list[WeightRanking]:
     """Every ranking to be walked; refused where one, a credit or a state is missing or stale."""
-    require_test_split(job)
+    require_test_split(job.paths, STEP)
     settings, sources = find_sources(job, inputs, METHODS)
     return find_rankings(job, inputs, settings, sources)  # methods, truths, random weights
 
 
-def work(job: cli.Job) -> pd.DataFrame:
+def work(job: cli.Job) -> tuple[pd.DataFrame, pd.DataFrame]:
     inputs = open_inputs(job)
-    transplant_all(job, inputs, find(job, inputs))  # M2's values in the first K weights of each
+    transplant_all(job, inputs, find(job, inputs))  # M2's values in the first K weights; and back
     swap_blocks(job, inputs)  # and in each block of the whole network
     inputs.ledger.close()
-    return read_transplants(job.paths.transplants)
+    return read_transplants(job.paths.transplants), read_transplants(job.paths.transplants_back)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     cli.add_halves(parser)
 
 
-def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
-    print(finding(pd.concat([found for _, found in finished])))
+def show(finished: list[tuple[cli.Job, tuple[pd.DataFrame, pd.DataFrame]]]) -> None:
+    forth, back = zip(*(tables for _, tables in finished), strict=True)
+    print(finding(pd.concat(forth), pd.concat(back)))
     jobs = [job for job, _ in finished]
     print(effects.summarise(jobs))
     report.refresh(jobs)

@@ -79,6 +79,8 @@ BOOTSTRAP_DRAWS = 9999
 
 # Faults that step 9 plants in each fold, of either kind (in whole neurons, in single weights).
 PLANTED_FAULTS = 3
+# The shares of the neurons, and of the weights, that a fault is planted in.
+PLANTED_PERCENTS = (1,)
 
 # Test images that step 8 runs through the whole model for each block of the network; all of
 # them on a GPU and for models trained from scratch; 0 leaves the blocks out.

@@ -368,7 +368,7 @@ def test_code_in_an_optimizers_state_does_not_run(server, root):
 
 
 def test_the_change_alone(server, stages, tmp_path):
-    """TRUTHS = ("change",): no step looks at the test split; asked for later, all are as ever."""
+    """TRUTHS = ("change",): a test split is not missed; asked for later, all are as ever."""
     root = shutil.copytree(stages[1].before, tmp_path / "root")
     absent(root)
     alone = {"constants": QUICK | {"TRUTHS": ["change"]}}

@@ -6,15 +6,21 @@ import pytest
 from matplotlib.colors import to_hex
 
 from utils.judge.planted.fault import COLUMNS
+from utils.judge.retrain.effect import COLUMNS as RETRAINED
 from utils.judge.transplant import walk as transplant
 from utils.run.paths import FoldPaths
 from utils.run.summary_paths import SummaryPaths
-from utils.summary.effects import recovery
+from utils.summary.effects import recovery, verdicts
 from utils.summary.effects import write as effect_files
 from utils.summary.figures import effects as effect_figures
 from utils.summary.figures import styles
 
-CONSTANTS = {"N_FOLDS": 5, "TRUTHS": ["change", "repair"], "COMPARED_METRICS": ["lift@1%"]}
+CONSTANTS = {
+    "N_FOLDS": 5,
+    "POSITIVE_PERCENT": 1,
+    "TRUTHS": ["change", "repair"],
+    "COMPARED_METRICS": ["lift@1%"],
+}
 KS = [0.01, 1, 100]
 METHODS = [("weight", "good"), ("weight (from neuron)", "fair"), ("weight", "bad")]
 
@@ -50,7 +56,7 @@ def planted_of(values, faults=2):
          "lift@R": value + fault, "ap/random": 1, "first_hit": 1}
         for fold in (0, 1, 2) for kind in ("neurons", "weights") for fault in range(faults)
         for (level, method), value in zip(METHODS, values, strict=True)
-    ]).reindex(columns=COLUMNS)  # fmt: skip
+    ]).assign(percent=1).reindex(columns=list(dict.fromkeys([*COLUMNS, "percent"])))  # fmt: skip
 
 
 def test_area_is_the_mean_over_log_k():
@@ -60,13 +66,23 @@ def test_area_is_the_mean_over_log_k():
     assert recovery.area(np.array([1, 10, 1000]), np.array([0.0, 3.0, 0.0])) == pytest.approx(1.5)
 
 
+def test_area_begins_at_a_tenth_of_a_percent_and_is_of_plain_shares():
+    rows = transplants_of(folds=(0,), settings=("all",))
+    # K of 0.01, 1 and 100%: what lies below 0.1% does not count; shares 0.3 and 1
+    found = recovery.areas(rows).set_index("method")
+    assert found.loc["good", "area"] == pytest.approx((0.3 + 1.0) / 2)
+    rows["share_recovered"] *= -2  # is not clipped
+    assert recovery.areas(rows).set_index("method").loc["good", "area"] == pytest.approx(-1.3)
+
+
 def test_transplant_table_averages_settings_inside_folds():
-    table = recovery.transplant_table(transplants_of(), 5).set_index(["method", "metric"])
-    at_one = table.loc[("good", "loss_recovered")]
+    moved = {"into_m1": transplants_of(), "back_to_m1": transplants_of(settings=("all",))}
+    table = recovery.transplant_table(moved, 5).set_index(["direction", "method", "metric"])
+    at_one = table.loc[("into_m1", "good", "loss_recovered")]
     assert at_one["mean"] == pytest.approx(3 + 1 + 0.5) and at_one["fold2"] == 5.5
     assert at_one["n_folds"] == 3 and at_one["corrected_low"] < at_one["low"] < at_one["mean"]
-    # 0 to 3 + fold, then to 10, each over half of the log axis
-    assert table.loc[("good", "area")]["fold0"] == pytest.approx((1.5 + 6.5) / 2)
+    assert table.loc[("back_to_m1", "good", "loss_recovered")]["fold2"] == 5
+    assert table.loc[("into_m1", "good", "area")]["fold0"] == pytest.approx((0.3 + 1.0) / 2)
 
 
 def test_being_right_predicts_repair_or_its_opposite():
@@ -90,34 +106,10 @@ def test_being_right_predicts_repair_or_its_opposite():
 def test_planted_table_keeps_kinds_apart():
     faults = planted_of([5, 3, 1])
     faults.loc[faults["kind"] == "weights", "lift@R"] *= 2
-    table = recovery.planted_table(faults, 5).set_index(["kind", "method", "metric"])
-    assert table.loc[("neurons", "good", "lift@R"), "mean"] == 5.5
-    assert table.loc[("weights", "good", "lift@R"), "mean"] == 11
-    assert table.loc[("neurons", "bad", "lift@R"), "n_settings"] == 2  # faults
-
-
-def test_verdicts_side_by_side_and_how_far_they_agree():
-    table = recovery.verdicts_table(
-        {"change": lifts_of([1, 2, 3]), "repair": lifts_of([3, 2, 1])},
-        transplants_of(), planted_of([2, 3, 1]),
-    )  # fmt: skip
-    assert recovery.verdict_names(table) == ["change", "repair", "transplant", "planted"]
-    assert list(table["method"]) == ["bad", "fair", "good"]
-    assert list(table["place transplant"]) == [3, 2, 1] and list(table["place planted"]) == [
-        3,
-        1,
-        2,
-    ]
-    agreement = recovery.verdict_agreement(table).set_index(["verdict_a", "verdict_b"])
-    assert agreement.loc[("change", "repair"), "kendall_tau"] == -1
-    assert agreement.loc[("repair", "transplant"), "kendall_tau"] == 1
-    assert agreement.loc[("repair", "planted"), "kendall_tau"] == pytest.approx(1 / 3)
-    said = recovery.sentences(
-        pd.DataFrame({"truth": ["repair"], "mean": [0.5]}),
-        recovery.planted_table(planted_of([2, 3, 1]), 5), agreement.reset_index(),
-    )  # fmt: skip
-    assert "loss recovered at 1%, over methods and settings: 0.50" in said[0]
-    assert said[1].startswith("Planted in neurons, found best by lift@R: fair * 3.5, good 2.5")
+    table = recovery.planted_table(faults, 5).set_index(["kind", "percent", "method", "metric"])
+    assert table.loc[("neurons", 1, "good", "lift@R"), "mean"] == 5.5
+    assert table.loc[("weights", 1, "good", "lift@R"), "mean"] == 11
+    assert table.loc[("neurons", 1, "bad", "lift@R"), "n_settings"] == 2  # faults
 
 
 def test_what_no_fold_has_is_left_out(tmp_path):
@@ -139,7 +131,7 @@ def test_what_no_fold_has_is_left_out(tmp_path):
         files = {fold.name: [fold.planted_table] if with_faults else []}
         effect_files.write(Task(), paths, [fold], CONSTANTS, files)
         drawn = {name.rpartition("_")[0] for name in saved if name.endswith(".png")}
-        assert drawn == ({"planted"} if with_faults else set())
+        assert drawn == ({"planted", "verdicts"} if with_faults else set())
         assert ("planted.csv" in saved) == with_faults and "transplant.csv" not in saved
         assert b"A transplant needs M2" in saved["effects.txt"]
 
@@ -155,7 +147,9 @@ def test_every_figure_of_a_whole_set(tmp_path):
     lifts = {"change": lifts_of([1, 2, 3]), "pooled": lifts_of([1, 3, 2])}
     lifts["repair"] = lifts_of([3, 2, 1])
     both = {truth: recovery.joined(table, moved) for truth, table in lifts.items()}
-    places = recovery.verdicts_table(lifts, moved, faults)
+    places = verdicts.verdicts_table(
+        verdicts.values_of(lifts, moved, moved.iloc[:0], faults, pd.DataFrame(columns=RETRAINED))
+    )
     look = styles.assign([METHODS])
     found = recovery.planted_table(faults, 5)
     tables = effect_figures.EffectTables(moved, blocks, both, found, places)

@@ -1,5 +1,7 @@
 """The verdict: p is uniform on noise, families keep their level, and the ends are found."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -52,18 +54,65 @@ def one_fold(rng, methods, truth, relabellings):
     }
 
 
-def families(count, folds=2, draws=99):
-    """For each simulated family: p of its methods, and adjusted p."""
+def shared_noise(rng):
+    """Rankings of a fold, and its truth, that follow neurons which all folds have in common."""
+    common = np.random.default_rng(rng.integers(1 << 30))
+
+    def fold():
+        heavy = by_truth * common.gamma(4.0, size=M)
+        rows = heavy[:, None] * common.gamma(1.0, size=(M, 2 * D))
+        positive = rows >= np.sort(rows.ravel())[-N // 5]
+        truth = np.concatenate([positive[:, :D].ravel(), positive[:, D:].T.ravel()])
+        high = by_method * common.gamma(4.0, size=M)
+        return {("weight (from neuron)", "a"): (high, NEURON)}, truth
+
+    by_truth, by_method = common.gamma(0.5, size=M), common.gamma(0.5, size=M)
+    return fold
+
+
+def families(count, folds=2, draws=99, shared=False):
+    """For each simulated family: p of its methods, and adjusted p.
+
+    shared : whether the folds have their neurons in common, as those of one base model.
+    """
     found = []
     for i in range(count):
         rng = np.random.default_rng([i, 3])
-        per_fold = [
-            one_fold(rng, noise(rng), clustered_truth(rng), draw_relabellings(M, draws, [i, f]))
-            for f in range(folds)
-        ]
+        make = shared_noise(rng) if shared else lambda rng=rng: (noise(rng), clustered_truth(rng))
+        relabellings = draw_relabellings(M, draws, i)
+        per_fold = [one_fold(rng, *make(), relabellings) for _ in range(folds)]
         standings = [standing_of([fold[key] for fold in per_fold]) for key in per_fold[0]]
         found.append(([p_value(s.z, s.z_null) for s in standings], adjusted(standings)))
     return np.array([p for p, _ in found]), np.array([q for _, q in found])
+
+
+def test_folds_that_share_neurons_hold_the_level():
+    p, _ = families(1000, folds=5, shared=True)
+    assert 0.03 < np.mean(p <= 0.05) < 0.065
+
+
+def test_against_every_relabelling():
+    """Two folds of four neurons, and all 24 permutations: moments, z and p by hand."""
+    m, d, k = 4, 2, 5
+    rng = np.random.default_rng(8)
+    every = np.array(list(permutations(range(m)))).T  # (m, 24)
+    folds, lifts = [], []
+    for _ in range(2):
+        member, truth = rng.random((m, 2 * d)), rng.random((m, 2 * d)) < 0.4
+        scores = np.concatenate([member[:, :d].ravel(), member[:, d:].T.ravel()])
+        positive = np.concatenate([truth[:, :d].ravel(), truth[:, d:].T.ravel()])
+        pairs = [(membership(scores, WEIGHT, m, d, k), positive_rows(positive, m, d))]
+        folds.append(relabel(overlap_matrix(pairs, 2 * m * d, k), every))
+        top = member >= np.sort(member.ravel())[-k]
+        scale = 2 * m * d / (k * truth.sum())
+        lifts.append([(top * truth[list(p)]).sum() * scale for p in permutations(range(m))])
+    mean = np.mean(lifts, axis=0)  # (24,): the same permutation in both folds
+    found = standing_of(folds)
+    assert found.null_mean == pytest.approx(mean.mean())
+    assert found.null_sd == pytest.approx(mean.std())
+    assert found.z == pytest.approx((mean[0] - mean.mean()) / mean.std())
+    apart = np.abs(mean - mean.mean()) >= abs(mean[0] - mean.mean()) - 1e-9
+    assert p_value(found.z, found.z_null) == pytest.approx((1 + apart.sum()) / 25)
 
 
 @pytest.fixture(scope="module")
@@ -100,14 +149,14 @@ def score_of(truth):
 def test_the_truth_the_truth_reversed_and_noise():
     rng = np.random.default_rng(0)
     found = {key: [] for key in ("truth", "reversed", "noise")}
-    for fold in range(3):
+    relabellings = draw_relabellings(M, 999, 0)
+    for _ in range(3):
         truth = clustered_truth(rng)
         methods = {
             "truth": (score_of(truth), WEIGHT),
             "reversed": (-score_of(truth), WEIGHT),
             "noise": (rng.random(N), WEIGHT),
         }
-        relabellings = draw_relabellings(M, 999, fold)
         for key, value in one_fold(rng, methods, truth, relabellings).items():
             found[key].append(value)
     named = {("weight", key): folds for key, folds in found.items()}
@@ -125,15 +174,21 @@ def test_the_truth_the_truth_reversed_and_noise():
     assert rows["share_of_neuron_oracle"].isna().all()
 
 
-def test_folds_add_up():
+def test_the_mean_over_folds_has_the_spread_of_its_own_draws():
     rng = np.random.default_rng(5)
     folds = [Relabelled(rng.random(), rng.random(), 1 + i, rng.random(9)) for i in range(3)]
     found = standing_of(folds)
     mean = np.mean([f.null_mean for f in folds])
-    sd = np.sqrt(1 + 4 + 9) / 3
-    assert found.n_folds == 3
+    null = np.mean([f.null for f in folds], axis=0)
+    sd = np.sqrt(np.mean((null - mean) ** 2))
+    assert found.n_folds == 3 and found.null_sd == pytest.approx(sd)
     assert found.z == pytest.approx((np.mean([f.lift for f in folds]) - mean) / sd)
-    assert found.z_null == pytest.approx((np.mean([f.null for f in folds], axis=0) - mean) / sd)
+    assert found.z_null == pytest.approx((null - mean) / sd)
+    assert standing_of(folds[:1]).null_sd == folds[0].null_sd  # exact
+    assert standing_of([folds[0], folds[0]]).z_null == pytest.approx(
+        (folds[0].null - folds[0].null_mean)
+        / np.sqrt(np.mean((folds[0].null - folds[0].null_mean) ** 2))
+    )
 
 
 def test_p_by_hand():

@@ -62,6 +62,10 @@ RULES: dict[str, Rule] = {
     "PERMUTATION_DRAWS": whole(1),
     "BOOTSTRAP_DRAWS": whole(1),
     "PLANTED_FAULTS": whole(1),
+    "PLANTED_PERCENTS": (
+        lambda value: is_list_of(value, lambda k: is_number(k) and 0 < k < 100),
+        "different percentages above 0 and below 100, like (1, 5)",
+    ),
     "LAYER_SAMPLES": whole(0),
     "RETRAIN_PERCENTS": (
         lambda value: is_list_of(value, lambda k: is_number(k) and 0 < k <= 100),

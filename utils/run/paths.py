@@ -111,22 +111,40 @@ class FoldPaths:
         return self.results / f"exp-fl-5-7_relabelled{_of_truth(truth)}.npy"
 
     @property
+    def replay_lifts(self) -> Path:
+        """Each method's lift against the change of each replay."""
+        return self.results / "exp-fl-5-7_replay_lifts.csv"
+
+    @property
     def specificity(self) -> Path:
         return self.results / "exp-fl-5-7_specificity.csv"
 
     @property
     def transplants(self) -> Path:
         """What M2's values in the first weights of each ranking do to M1."""
-        return self.results / "exp-fl-5-8_transplant.csv"
+        return self.transplant_table()
 
     @property
-    def transplant_ends(self) -> Path:
-        """M1 itself, and M1 with both matrices of M2, on the test split."""
-        return self.results / "exp-fl-5-8_ends.csv"
+    def transplants_back(self) -> Path:
+        """What M1's values in the first weights of each ranking do to M2, under `all`."""
+        return self.transplant_table("_back")
 
-    def transplant(self, setting: str, level: str, method: str) -> Path:
+    def transplant_table(self, way: str = "") -> Path:
+        """`way` is "", or "_back": what M1's values in the first weights do to M2."""
+        return self.results / f"exp-fl-5-8_transplant{way}.csv"
+
+    def transplant_ends(self, way: str = "") -> Path:
+        """The receiver itself, and it with both matrices of the donor, on the test split."""
+        return self.results / f"exp-fl-5-8_ends{way}.csv"
+
+    def transplant(self, setting: str, level: str, method: str, way: str = "") -> Path:
         """The rows of one ranking, of which the table of the fold is made."""
-        return self.setting(setting) / f"{level}_{method}_transplant.csv"
+        return self.setting(setting) / f"{level}_{method}_transplant{way}.csv"
+
+    @property
+    def m2_hidden(self) -> Path:
+        """M2's h of the test split, which M1's cache has not."""
+        return self.results / "cache_states_test_m2" / "hidden_before_layernorm.npy"
 
     @property
     def layers(self) -> Path:
@@ -142,14 +160,16 @@ class FoldPaths:
         """How well each method finds faults whose place is known."""
         return self.results / "exp-fl-5-9_planted.csv"
 
-    def planted(self, kind: str, fault: int, what: str) -> Path:
-        """`what` is "weights" or "delta", or "fault": what it does, or why there is none."""
+    def planted(self, fault: str, what: str) -> Path:
+        """`fault` is "<kind><i>", with its percent where that is not 1; `what` is "weights" or
+        "delta", or "fault": what it does, or why there is none.
+        """
         suffix = "csv" if what == "fault" else "npy"
-        return self.results / "planted" / f"{kind}{fault}_{what}.{suffix}"
+        return self.results / "planted" / f"{fault}_{what}.{suffix}"
 
-    def planted_row(self, kind: str, fault: int, level: str, method: str) -> Path:
+    def planted_row(self, fault: str, level: str, method: str) -> Path:
         """How well a method finds one fault."""
-        return self.results / "planted" / f"{kind}{fault}_{level}_{method}.csv"
+        return self.results / "planted" / f"{fault}_{level}_{method}.csv"
 
     @property
     def retrained_table(self) -> Path:

@@ -140,7 +140,9 @@ def undefused(text: str) -> str:
 def read_table(path: Path, columns: list[str], made_by: int) -> pd.DataFrame:
     """Read a CSV of ours; `columns` have to be there, `made_by` is the step that writes it."""
     try:
-        table = pd.read_csv(path, encoding="utf-8-sig", keep_default_na=False, na_values=[""])
+        table = pd.read_csv(
+            path, encoding="utf-8-sig", keep_default_na=False, na_values=[""], dtype=TEXT
+        )
     except FileNotFoundError:
         raise missing(path, made_by) from None
     except (ValueError, OSError) as error:  # pandas' and the decoder's are ValueErrors
@@ -149,6 +151,13 @@ def read_table(path: Path, columns: list[str], made_by: int) -> pd.DataFrame:
     if absent:
         raise UserError(f"{path} has no column {', '.join(absent)}; {run_again(made_by)}")
     return table
+
+
+# Columns of ours that hold text, also where every name in them could be read as a number.
+TEXT = dict.fromkeys(
+    ("ds", "setting", "level", "method", "reference", "name", "true_name", "pred_name", "tgt_name",
+     "truth_setting", "kind", "note", "reason"), str,
+)  # fmt: skip
 
 
 def run_again(step: int) -> str:

@@ -36,8 +36,8 @@ class SummaryPaths(FoldPaths):
 
     def table(self, name: str) -> Path:
         """`name` is "overview", "verdict", "summary", "comparisons", "times", "truths",
-        "layer" of step 7, "transplant", "recovery", "planted", "verdicts" or
-        "verdicts_agreement" of steps 8 and 9.
+        "layer", "resolution" of step 7, "transplant", "recovery", "planted", "retrained",
+        "predicts", "verdicts" or "verdicts_agreement" of steps 8, 9 and 10.
         """
         return self.results / f"{name}.csv"
 

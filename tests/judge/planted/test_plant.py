@@ -30,9 +30,8 @@ def planted_fault(request, toy):
     """The first fault of a kind that can be reached."""
     right = planted.class_counts(toy.states)
     for number in range(20):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(planted, "PERCENT", 10)  # 1% of so few weights is not enough
-            plan = planted.draw(request.param, 0, number, right, toy.tail.m, toy.tail.d)
+        # 1% of so few weights is not enough
+        plan = planted.draw(request.param, 10, 0, number, right, toy.tail.m, toy.tail.d)
         fault = planted.plant(toy.tail, plan, toy.states.h, toy.states.labels, 0)
         if fault.reached and fault.steps:
             return plan, fault
@@ -111,7 +110,7 @@ def test_draws(toy):
     m, d = toy.tail.m, toy.tail.d
     right = np.array([0, 7, 4, 5])
     for number in range(8):
-        neurons, weights = (planted.draw(kind, 3, number, right, m, d) for kind in planted.KINDS)
+        neurons, weights = (planted.draw(kind, 1, 3, number, right, m, d) for kind in planted.KINDS)
         assert (neurons.src, neurons.tgt) == (weights.src, weights.tgt)
         assert neurons.src in (1, 3) and neurons.tgt in set(range(4)) - {neurons.src}
         assert len(weights.weights) == ranking.share_of(1, 2 * m * d)
@@ -119,7 +118,10 @@ def test_draws(toy):
         mask[neurons.weights] = 1
         per_neuron = ranking.neuron_sums(mask, m, d)
         assert sorted(set(per_neuron)) == [0, 2 * d] and (per_neuron > 0).sum() == 1
-    assert planted.draw("neurons", 3, 0, np.array([4, 4]), m, d) is None
+        more = planted.draw("weights", 5, 3, number, right, m, d)
+        assert (more.src, more.tgt) == (weights.src, weights.tgt)
+        assert len(more.weights) == ranking.share_of(5, 2 * m * d)
+    assert planted.draw("neurons", 1, 3, 0, np.array([4, 4]), m, d) is None
 
 
 def test_samples_are_those_of_the_class_that_m1_has_right(toy, planted_fault):

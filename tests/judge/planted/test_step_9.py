@@ -68,8 +68,9 @@ def test_rows_and_files(done):
 
 def test_a_fault_that_cannot_be_planted_has_one_line_and_no_rows(done, server):
     root, finished = done
-    lines = [line for line in finished.stdout.splitlines() if "fault" in line and "no " in line]
-    assert any("600 steps take" in line for line in lines)
+    lines = [line for line in finished.stdout.splitlines() if line.startswith(f"{pipeline.NAME}: ")]
+    assert any("could not be planted: after 600 steps of training" in line for line in lines)
+    assert any(f"{pipeline.NAME}: no method is asked for fault" in line for line in lines)
     assert any("are right still; 2 of each are needed" in line for line in lines)
     planted = table_of(root).groupby(["kind", "fault"]).ngroups
     assert planted + len(lines) == 6
@@ -104,6 +105,41 @@ def test_more_faults_keep_the_ones_there_are(done, server, tmp_path):
     assert all(name.startswith(("neurons3_", "weights3_")) for name in made)
 
 
+def test_other_percents_have_files_of_their_own_and_keep_the_ones_there_are(done, server, tmp_path):
+    root = shutil.copytree(done[0], tmp_path / "root")
+    known = pipeline.results(root)
+    finished = server.run(9, root, constants={"PLANTED_PERCENTS": (1, 2.5)})
+    assert finished.status == 0, finished.stderr
+    found, table = pipeline.results(root), table_of(root)
+    summary = "digits_summary"
+    changed = {n for n in known if found[n] != known[n] and summary not in n}
+    assert {name.split("/")[-1] for name in changed} == {"exp-fl-5-9_planted.csv"}
+    new = {name.split("/")[-1] for name in set(found) - set(known) if summary not in name}
+    assert new and all("_2.5%_" in name for name in new)
+    assert list(table.columns[2:5]) == ["kind", "percent", "fault"]
+    before = table_of(done[0])
+    assert (
+        table[table["percent"] == 1]
+        .reset_index(drop=True)
+        .equals(before.astype({"percent": float}))
+    )
+    weights = np.load(root / FOLD / "planted" / "weights0_2.5%_weights.npy")
+    assert len(weights) == int(0.025 * 2 * 16 * 128)
+    assert "2.5% of the" in finished.stdout and "1% of the neurons" in finished.stdout
+    finished = server.run(9, root, constants={"PLANTED_PERCENTS": (0,)})
+    assert finished.status == 2 and "PLANTED_PERCENTS" in finished.stderr
+
+
+def test_without_the_truth_repair_it_is_the_same(before, done, server, tmp_path):
+    root = shutil.copytree(before, tmp_path / "root")
+    alone = {"constants": {"TRUTHS": ("change",)}}
+    shutil.rmtree(root / FOLD)
+    for step in (1, 2, 3, 9):
+        finished = server.run(step, root, **alone)
+        assert finished.status == 0, finished.stderr
+    assert table_of(root).equals(table_of(done[0]))
+
+
 def test_only_the_methods_that_run_are_asked(done, server, tmp_path):
     root = shutil.copytree(done[0], tmp_path / "root")
     few = ["ochiai", "neuron/vdiff"]
@@ -123,8 +159,6 @@ def test_no_states_of_the_test_split_is_one_line(done, server, tmp_path):
     assert finished.status == 2
     (line,) = finished.stderr.splitlines()
     assert "cache_states_test" in line and "run exp-fl-5-3.py" in line
-    finished = server.run(9, root, constants={"TRUTHS": ("change",)})
-    assert finished.status == 2 and "add it to TRUTHS" in finished.stderr
 
 
 OWN = """

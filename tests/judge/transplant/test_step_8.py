@@ -1,16 +1,20 @@
 """Step 8 on a tiny fold: which rows there are, what is kept, and what is refused."""
 
+import math
 import shutil
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pandas as pd
 import pipeline
 import pytest
+import torch
 
 from utils.judge.layers import swap as layers
 from utils.judge.transplant import fold as transplants
 from utils.judge.transplant import walk as transplant
+from utils.model import forward
 
 FOLD = Path("exp-fl-5") / pipeline.NAME
 
@@ -81,6 +85,81 @@ def test_the_whole_ends_every_ranking_and_shares_follow(done):
     assert table["loss_recovered"].to_numpy() == pytest.approx(ends["loss"][0] - table["loss"])
 
 
+def models_of(root):
+    """M1 and M2 in float64, and the test split's pixels and labels."""
+    training = root / f"out_vit_{pipeline.NAME}"
+    found = [forward.load_model(training / f"checkpoint-{n}").double() for n in (10, 20)]
+    split = datasets.load_from_disk(root / "dataset" / pipeline.NAME)["test"]
+    images = np.stack([np.asarray(image) for image in split["img"]])
+    pixels = torch.from_numpy((images / 255 - 0.5) / 0.5).double()[:, None]
+    return *found, pixels, np.array(split["label"])
+
+
+def test_the_way_back_is_that_of_the_whole_m2_with_m1s_values(done):
+    """Real M2, all of its layers its own: not M2's two matrices on M1's states."""
+    root = done[0]
+    back, forth = read_back(root), table_of(root)
+    assert list(back.columns) == transplant.COLUMNS and set(back["setting"]) == {"all"}
+    under_all = forth[forth["setting"] == "all"].reset_index(drop=True)
+    for name in ("level", "method", "k_percent", "k", "samples", "target_samples"):
+        assert back[name].equals(under_all[name])
+    m1, m2, pixels, labels = models_of(root)
+    matrices = [model.vit.layers[-1].mlp for model in (m1, m2)]
+    m1_flat, m2_flat = (
+        torch.cat([mlp.fc1.weight.ravel(), mlp.fc2.weight.ravel()]).detach() for mlp in matrices
+    )
+    m = len(matrices[0].fc1.bias)
+
+    @torch.no_grad()
+    def judged(flat):
+        half = len(flat) // 2
+        matrices[1].fc1.weight.copy_(flat[:half].view(m, -1))
+        matrices[1].fc2.weight.copy_(flat[half:].view(-1, m))
+        logits = m2(pixel_values=pixels).logits
+        loss = float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)))
+        return loss, logits.argmax(1).numpy() == labels
+
+    own, right = judged(m2_flat)
+    whole = judged(m1_flat)[0]
+    order = np.load(root / FOLD / "ground_truth" / "ranking.npy")
+    rows = back[(back["method"] == "change") & (back["k"] > 0)]
+    assert len(rows) == 11
+    failing = np.load(root / FOLD / "misclf_info" / "all_neg_test.npy")
+    for row in rows.itertuples():
+        flat = m2_flat.clone()
+        flat[order[: row.k].astype(int)] = m1_flat[order[: row.k].astype(int)]
+        loss, now = judged(flat)
+        assert row.loss == pytest.approx(loss, rel=1e-4)
+        assert row.loss_recovered == pytest.approx(loss - own, abs=1e-4)
+        assert row.repaired == (now & ~right).sum() and row.broken == (right & ~now).sum()
+        assert row.target_repaired == now[failing].sum()
+        if whole > own:
+            assert row.share_recovered == pytest.approx((loss - own) / (whole - own), abs=1e-3)
+        else:
+            assert math.isnan(row.share_recovered)
+    states = np.load(root / FOLD / "cache_states_test" / "hidden_before_layernorm.npy")
+    m2_states = np.load(root / FOLD / "cache_states_test_m2" / "hidden_before_layernorm.npy")
+    assert m2_states.shape == states.shape and not np.allclose(states, m2_states, atol=1e-3)
+
+
+def read_back(root):
+    return pd.read_csv(root / FOLD / "exp-fl-5-8_transplant_back.csv")
+
+
+def test_without_the_truth_repair_there_are_no_rows_of_the_credit(done, server, tmp_path):
+    root = shutil.copytree(done[0], tmp_path / "root")
+    constants = pipeline.QUICK | {"TRUTHS": ("change",)}
+    for step in (7, 8):
+        finished = server.run(step, root, constants=constants, summary=False)
+        assert finished.status == 0, finished.stderr
+    for table, before in (
+        (table_of(root), table_of(done[0])),
+        (read_back(root), read_back(done[0])),
+    ):
+        kept = before[before["method"] != "repair credit"].reset_index(drop=True)
+        assert table.equals(kept) and len(kept) < len(before)
+
+
 def test_layers_are_put_in_and_put_back(done, stages, server, tmp_path):
     table = pd.read_csv(done[0] / FOLD / "exp-fl-5-8_layers.csv")
     assert list(table.columns) == layers.COLUMNS and len(table) == 2 * 6
@@ -95,9 +174,9 @@ def test_layers_are_put_in_and_put_back(done, stages, server, tmp_path):
 def test_running_again_makes_nothing_and_anew_the_same_bytes(root, server):
     before = pipeline.results(root)
     again = server.run(8, root)
-    assert again.status == 0 and not [p for p in again.points if "transplant.csv" in p]
+    assert again.status == 0 and not [p for p in again.points if "transplant" in p]
     assert pipeline.results(root) == before
-    for path in (root / FOLD).rglob("*transplant.csv"):
+    for path in (root / FOLD).rglob("*transplant*.csv"):
         path.unlink()
     assert server.run(8, root).status == 0
     assert pipeline.results(root) == before
@@ -109,8 +188,9 @@ def test_a_users_method_is_transplanted_and_the_others_are_kept(root, server):
     np.save(root / FOLD / "all" / "weight_=mine_score.npy", scores)
     finished = server.run(8, root)
     assert finished.status == 0, finished.stderr
-    made = {p for p in finished.points if p.startswith("rename") and "_transplant.csv" in p}
-    assert len(made) == 2  # its rows, and the table
+    made = {p for p in finished.points if p.startswith("rename") and "_transplant" in p}
+    made = {p for p in made if "summary" not in p}
+    assert len(made) == 4  # its rows, and the table, of each way
     assert "=mine" in finished.stdout and (table_of(root)["method"] == "'=mine").sum() == 11
 
 

@@ -166,4 +166,9 @@ def test_no_share_where_the_whole_does_not_lower_the_loss():
     for whole in (2.0, 2.5):
         none = transplant.finish(rows, "digits", 0, 9, 2.0, whole)
         assert none["share_recovered"].isna().all() and none["loss_recovered"][0] == 0.5
-    assert list(good.columns) == transplant.COLUMNS
+    lost = transplant.finish(rows, "digits", 0, 9, 1.0, 2.0, back=True)
+    assert lost["loss_recovered"][0] == 0.5 and lost["share_recovered"][0] == 0.5
+    for whole in (1.0, 0.5):
+        none = transplant.finish(rows, "digits", 0, 9, 1.0, whole, back=True)
+        assert none["share_recovered"].isna().all() and none["loss_recovered"][0] == 0.5
+    assert list(good.columns) == list(lost.columns) == transplant.COLUMNS

@@ -17,7 +17,7 @@ from utils.pieces import cpu_threads
 
 # What is said of a fault, and of a method on it.
 OF_FAULT = [
-    "ds", "fold", "kind", "fault", "src", "tgt", "n_weights", "steps", "accuracy_m1",
+    "ds", "fold", "kind", "percent", "fault", "src", "tgt", "n_weights", "steps", "accuracy_m1",
     "accuracy_planted", "n_neg", "n_pos",
 ]  # fmt: skip
 OF_METHOD = ["level", "method", "precision@R", "lift@R", "ap", "ap/random", "auc", "first_hit"]
@@ -85,10 +85,11 @@ def accuracy(states: States) -> float:
 
 
 def make_fault(
-    kind: str, number: int, seed: int, m1: Tail, repair: States, test: States
+    kind: str, percent: float, number: int, seed: int, m1: Tail, repair: States, test: States
 ) -> PlantedFault:
     """Draw a fault and plant it.
 
+    percent : of the neurons, or of the weights, that are planted.
     m1 : M1's tail. repair, test : states of the split that methods look at, and of that
         which the fault is trained on.
 
@@ -96,16 +97,19 @@ def make_fault(
     ------
     NoFault : there are no two classes for it, or training does not reach what it should.
     """
-    plan = planting.draw(kind, seed, number, planting.class_counts(repair), m1.m, m1.d)
+    plan = planting.draw(kind, percent, seed, number, planting.class_counts(repair), m1.m, m1.d)
     if plan is None:
-        raise NoFault(f"M1 has {planting.LEAST_RIGHT} repair samples of no class right")
+        raise NoFault(
+            f"there is no class of which M1 has {planting.LEAST_RIGHT} repair samples right"
+        )
     if not np.any(test.labels == plan.src) or np.all(test.labels == plan.src):
         raise NoFault(f"the test split has no sample of class {plan.src}, or of no other")
     fault = planting.plant(m1, plan, test.h, test.labels, seed)
     if not fault.reached:
         raise NoFault(
-            f"{planting.MOST_STEPS} steps take {100 * fault.share:.0f}% of class {plan.src} for "
-            f"class {plan.tgt}, not {100 * planting.ENOUGH:.0f}%"
+            f"after {planting.MOST_STEPS} steps of training these weights "
+            f"{100 * fault.share:.0f}% of the test samples of class {plan.src} are taken for class "
+            f"{plan.tgt}; a fault is in place at {100 * planting.ENOUGH:.0f}%"
         )
     after = planting.planted_states(fault, repair)
     return PlantedFault(plan, fault, repair, after, *planting.samples_of(plan, repair, after))

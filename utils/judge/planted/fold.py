@@ -31,20 +31,25 @@ from utils.model.tail import Tail
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
-from utils.truth.registry import REPAIR
 
 TEST = "test"
 REASON = "reason"
+OF_KEY = ("kind", "percent", "fault")  # the columns of a FaultKey
 
 
 class FaultKey(NamedTuple):
     """Which fault of a fold; as text the start of its files' names."""
 
     kind: str
+    percent: float
     number: int
 
     def __str__(self) -> str:
-        return f"{self.kind}{self.number}"
+        share = "" if self.percent == planting.NAMED_WITHOUT else f"_{self.percent:g}%"
+        return f"{self.kind}{self.number}{share}"
+
+    def in_words(self) -> str:
+        return f"fault {self.number} in {self.percent:g}% of the {self.kind}"
 
 
 class Faults:
@@ -97,11 +102,6 @@ def require_ready(job: Job, inputs: Inputs, methods: Methods) -> None:
     """
     mine = own.methods_of(job.args, methods)
     require_test_split(job.paths, inputs.ledger.step)
-    if REPAIR not in job.constants["TRUTHS"]:
-        raise UserError(
-            "faults are planted with the test split, which only the truth 'repair' needs; "
-            "add it to TRUTHS in utils/constants.py and run exp-fl-5-2.py again"
-        )
     if not chosen_methods(methods, job.constants) and not mine:
         raise UserError(
             "METHODS_TO_RUN in utils/constants.py names no method, and score files cannot be asked "
@@ -120,7 +120,8 @@ def plant_fold(job: Job, inputs: Inputs, methods: Methods) -> None:
     ours, mine = chosen_methods(methods, job.constants), own.methods_of(job.args, methods)
     parts: dict[Path, list[Path]] = {}  # what methods make of each fault, by the fault's own row
     failures: dict[tuple[str, str], dict[str, str]] = {}  # of a user's methods, by fault
-    every = [FaultKey(*key) for key in planting.faults(job.constants["PLANTED_FAULTS"])]
+    count, percents = job.constants["PLANTED_FAULTS"], job.constants["PLANTED_PERCENTS"]
+    every = [FaultKey(*key) for key in planting.faults(count, percents)]
     for fault in tqdm(every, desc="planted faults", unit="fault"):
         row = write_fault(job, inputs, fault, faults)
         parts[row] = []
@@ -158,23 +159,23 @@ def write_fault(job: Job, inputs: Inputs, key: FaultKey, faults: Faults) -> Path
     The file of that row.
     """
     paths = job.paths
-    path = paths.planted(*key, "fault")
+    path = paths.planted(str(key), "fault")
     task = inputs.ledger.task(str(key), **recipe(job), makes=write_fault)
     if task.done:
         return path
     with task:
         watch = Stopwatch()
-        row = {"ds": paths.ds, "fold": paths.fold, "kind": key.kind, "fault": key.number}
+        row = {"ds": paths.ds, "fold": paths.fold} | dict(zip(OF_KEY, key, strict=True))
         try:
             planted = faults.planted(key)
             task.time(f"plant/{key}", watch.seconds)
-            task.save_array(paths.planted(*key, "weights"), planted.plan.weights)
-            task.save_array(paths.planted(*key, "delta"), planted.fault.delta)
+            task.save_array(paths.planted(str(key), "weights"), planted.plan.weights)
+            task.save_array(paths.planted(str(key), "delta"), planted.fault.delta)
             lack = planted.lacks(job.constants["MIN_SAMPLES"])
-            reason = lack and f"no rows of fault {key}: {lack}"
+            reason = lack and f"no method is asked for {key.in_words()}: {lack}"
             row |= planted.in_numbers()
         except NoFault as error:
-            reason = f"no fault {key}: {error}"
+            reason = f"{key.in_words()} could not be planted: {error}"
         row[REASON] = f"{paths.name}: {reason}" if reason else None
         table = pd.DataFrame([row]).reindex(columns=[*OF_FAULT, REASON])
         task.save_table(path, table.astype({REASON: object}))
@@ -189,7 +190,7 @@ def reason_in(row: Path) -> str | None:
 
 def write_row(job: Job, inputs: Inputs, fault: FaultKey, faults: Faults, method: Method) -> Path:
     """What one method makes of one fault, in a file of its own: no other method makes it stale."""
-    path = job.paths.planted_row(*fault, *method.key)
+    path = job.paths.planted_row(str(fault), *method.key)
     what = recipe(job)
     task = inputs.ledger.task(
         row_task(fault, method.key),
@@ -266,15 +267,16 @@ def read_planted(path: Path) -> pd.DataFrame:
 
 
 def finding(table: pd.DataFrame) -> str:
-    """Lift by kind, mean over faults and folds, as text for the terminal."""
+    """Lift by kind and percent, mean over faults and folds, as text for the terminal."""
     if not len(table):
         return "No fault could be planted; the lines above say why."
     lifts = table.pivot_table(
-        index=["level", "method"], columns="kind", values="lift@R", sort=False
-    )
+        index=["level", "method"], columns=["kind", "percent"], values="lift@R", sort=False
+    ).sort_index(axis=1, kind="stable")
+    lifts.columns = [f"{percent:g}% of the {kind}" for kind, percent in lifts.columns]
     lifts = lifts.sort_values(lifts.columns[0], ascending=False, kind="stable").reset_index()
     text = lifts.to_string(index=False, na_rep="-", float_format="{:.2f}".format)
     return (
-        "lift@R of the planted weights by kind of fault (1 is chance), mean over faults and "
-        f"folds:\n{text}"
+        "lift@R of the planted weights by where the fault lies (1 is chance), mean over faults "
+        f"and folds:\n{text}"
     )

@@ -9,7 +9,7 @@ in LLMs?", NAACL 2024, the INJ benchmark. Deviations: a confusion of two classes
 is planted in place of a sequence, and each weight stays as small as others are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +25,7 @@ from utils.pieces import by_rows, cpu_threads
 
 NEURONS, WEIGHTS = "neurons", "weights"
 KINDS = (NEURONS, WEIGHTS)
-PERCENT = 1  # of the neurons, or of the weights
+NAMED_WITHOUT = 1  # percent of the neurons or weights that a fault's name leaves unsaid
 LEAST_RIGHT = 5  # samples of the source class that M1 has to have right
 LEARNING_RATE = 3e-3
 ENOUGH = 0.6  # of the source class's samples taken for the target class
@@ -65,9 +65,12 @@ class Fault:
         return self.share >= ENOUGH
 
 
-def draw(kind: str, seed: int, number: int, right: np.ndarray, m: int, d: int) -> Plan | None:
-    """The classes and the weights of a fault; both kinds of one number share the classes.
+def draw(
+    kind: str, percent: float, seed: int, number: int, right: np.ndarray, m: int, d: int
+) -> Plan | None:
+    """The classes and the weights of a fault; all faults of one number share the classes.
 
+    percent : of the neurons, or of the weights.
     right : int64 (C,), samples of each class that M1 has right.
     Returns None where no class has enough of them.
     """
@@ -80,10 +83,10 @@ def draw(kind: str, seed: int, number: int, right: np.ndarray, m: int, d: int) -
     size = ranking.n_weights(m, d)
     if kind == NEURONS:
         chosen = np.zeros(m, dtype=np.float32)
-        chosen[rng.choice(m, ranking.share_of(PERCENT, m), replace=False)] = 1
+        chosen[rng.choice(m, ranking.share_of(percent, m), replace=False)] = 1
         weights = np.flatnonzero(ranking.spread(chosen, d))
     else:
-        weights = np.sort(rng.choice(size, ranking.share_of(PERCENT, size), replace=False))
+        weights = np.sort(rng.choice(size, ranking.share_of(percent, size), replace=False))
     return Plan(kind, src, tgt, weights.astype(np.int32))
 
 
@@ -223,8 +226,9 @@ def class_counts(states: States) -> np.ndarray:
     return np.bincount(states.labels[right], minlength=states.logits.shape[1])
 
 
-def faults(count: int) -> Iterator[tuple[str, int]]:
-    """Kind and number of every fault."""
+def faults(count: int, percents: Sequence[float]) -> Iterator[tuple[str, float, int]]:
+    """Kind, percent and number of every fault."""
     for kind in KINDS:
-        for number in range(count):
-            yield kind, number
+        for percent in percents:
+            for number in range(count):
+                yield kind, percent, number

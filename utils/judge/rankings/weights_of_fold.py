@@ -26,7 +26,7 @@ from utils.model.inputs import Inputs
 from utils.ranking import RankingKey
 from utils.run import storage
 from utils.run.cli import Job
-from utils.truth.registry import CHANGE, POOLED
+from utils.truth.registry import CHANGE, POOLED, REPAIR
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ def weight_rankings(
 
 
 def settings_with_credit(job: Job, settings: list[str]) -> list[str]:
-    """The settings that step 7 makes a repair credit of."""
+    """The settings that step 7 makes a repair credit of; none where TRUTHS has no `repair`."""
+    if REPAIR not in job.constants["TRUTHS"]:
+        return []
     table = storage.read_table(job.paths.settings, COLUMNS, SETTINGS_STEP)
     enough = table["n_neg_test"] >= job.constants["MIN_SAMPLES"]
     return [setting for setting in table.loc[enough, "setting"] if setting in settings]

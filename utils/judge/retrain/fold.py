@@ -16,6 +16,7 @@ from utils.data.settings import (
     read_test_failures,
     setting_inputs,
 )
+from utils.errors import UserError
 from utils.judge.names import (
     ALL_WEIGHTS,
     RETRAIN_STEP,
@@ -75,11 +76,6 @@ class Fold:
     def target(self, setting: str) -> np.ndarray:
         return read_test_failures(self.paths, setting, len(self.receiver.labels))
 
-    def wrong(self, chosen: np.ndarray) -> int:
-        """How many of some samples of the repair split M1 gets wrong."""
-        predicted = self.repair.logits[chosen].argmax(axis=1)
-        return int(np.count_nonzero(predicted != self.repair.labels[chosen]))
-
 
 def retrain_fold(job: Job, inputs: Inputs, rankings: list[Retrained], device: torch.device) -> None:
     """Make the fold's table, ranking by ranking, or keep what is up to date.
@@ -90,6 +86,7 @@ def retrain_fold(job: Job, inputs: Inputs, rankings: list[Retrained], device: to
     settings = list(dict.fromkeys(one.setting for one in rankings))
     for setting in settings:
         write_samples(job, inputs, setting, shared)
+        say_no_failures(job, setting)
     parts = []
     for one in tqdm(rankings, desc="retraining", unit="ranking"):
         part = write_rows(job, inputs, one, shared)
@@ -98,24 +95,36 @@ def retrain_fold(job: Job, inputs: Inputs, rankings: list[Retrained], device: to
 
 
 def write_samples(job: Job, inputs: Inputs, setting: str, shared: Callable[[], Fold]) -> None:
-    """Which samples are fitted; those that are held out are the same under each setting."""
-    paths = job.paths
-    task = inputs.ledger.task(
-        f"samples/{setting}",
-        inputs=[M1, *shared_inputs(job), *setting_inputs(paths, setting)],
-        constants=["SEED"],
-        makes=write_samples,
-    )
+    """Which samples of a setting are fitted, and which are held out: the same under each."""
+    paths, states = job.paths, [M1, *shared_inputs(job)]
+    recipe = {"constants": ["SEED"], "makes": write_samples}
+    task = inputs.ledger.task("samples/held_out", inputs=states, **recipe)
+    if not task.done:
+        with task:
+            task.save_array(paths.retrained("held_out"), shared().samples(setting)[1])
+    states += setting_inputs(paths, setting)
+    task = inputs.ledger.task(f"samples/{setting}", inputs=states, **recipe)
     if task.done:
         return
+    fitted, held_out = shared().samples(setting)
+    if not len(fitted) or not len(held_out):
+        raise UserError(
+            f"{paths.name} has too few samples to retrain under {setting}: {len(fitted)} to train "
+            f"on and {len(held_out)} held out; take it out of RETRAIN_SETTINGS in "
+            "utils/constants.py, or leave step 10 out"
+        )
     with task:
-        fitted, held_out = shared().samples(setting)
-        if setting == ALL:
-            task.save_array(paths.retrained("held_out"), held_out)
         task.save_array(paths.retrained(f"{setting}_fit"), fitted)
-    for name, part in (("fitted", fitted), ("held out", held_out)):
-        if not shared().wrong(part):
-            job.log.warning("%s: M1 is right on every sample that is %s", setting, name)
+
+
+def say_no_failures(job: Job, setting: str) -> None:
+    """A line, in every run, where M1 fails on no sample that is fitted, or on none held out."""
+    paths, remedy = job.paths, storage.run_again(RETRAIN_STEP)
+    logits, labels = (np.load(paths.cache(n), mmap_mode="r") for n in ("logits", "labels"))
+    for name, words in ((f"{setting}_fit", "trained on"), ("held_out", "held out")):
+        chosen = storage.load_array(paths.retrained(name), (np.int64,), (None,), remedy)
+        if (logits[chosen].argmax(axis=1) == labels[chosen]).all():
+            job.log.warning("%s: M1 fails on none of the samples that are %s", setting, words)
 
 
 def write_rows(job: Job, inputs: Inputs, one: Retrained, shared: Callable[[], Fold]) -> Path | None:

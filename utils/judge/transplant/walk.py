@@ -1,4 +1,4 @@
-"""Does a ranking's top matter? M1 with M2's values in the first K weights of it.
+"""Does a ranking's top matter? M1 with M2's values in the first K weights of it, or M2 with M1's.
 
 Only the class token's state h reaches the logits from the last FFN, so every
 prediction follows from the cached h through the tail. A ranking is walked once,
@@ -38,11 +38,11 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Receiver:
-    """M1 on a split, and the matrices that are put into it.
+    """A model on a split, and the matrices of another one that are put into it.
 
-    tail : M1's. w_bef, w_aft : M2's matrices, (m, d) and (d, m).
-    h, u, y (S, d), a (S, m) : M1's states of every sample. labels : int64 (S,).
-    right : bool (S,), whether M1 is right.
+    tail : the model's. w_bef, w_aft : the donor's matrices, (m, d) and (d, m).
+    h, u, y (S, d), a (S, m) : the model's own states of every sample. labels : int64 (S,).
+    right : bool (S,), whether the model is right.
     """
 
     tail: Tail
@@ -62,9 +62,9 @@ class Receiver:
 
 @torch.no_grad()
 def make_receiver(tail: Tail, w_bef: np.ndarray, w_aft: np.ndarray, states: States) -> Receiver:
-    """M1's tail with the states of a split, of which h and the labels are read.
+    """A model's tail with its states of a split, of which h and the labels are read.
 
-    w_bef, w_aft : float32 (m, d) and (d, m), the matrices of M2.
+    w_bef, w_aft : float32 (m, d) and (d, m), the matrices of the donor.
     """
     h = torch.from_numpy(np.array(states.h)).to(tail.device)
     u, a, y, logits = by_rows(partial(_all_states, tail), h)
@@ -98,7 +98,9 @@ def neuron_weights(neurons: np.ndarray, m: int, d: int) -> np.ndarray:
 
 @torch.no_grad()
 def walk(receiver: Receiver, order: np.ndarray, ks: list[int]) -> Iterator[torch.Tensor]:
-    """Logits (S, C) of M1 with M2's values in the first K weights of `order`, for each K.
+    """Logits (S, C) of the model with the donor's values in the first K weights of `order`.
+
+    One for each K.
 
     order : int32 (N,) or longer than the last K, canonical indices. ks : ascending, 0 to N.
     """
@@ -123,7 +125,7 @@ def _touched(indices: np.ndarray, m: int, d: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _put(tail: Tail, receiver: Receiver, indices: np.ndarray) -> None:
-    """Give the weights at canonical `indices` M2's values, in place."""
+    """Give the weights at canonical `indices` the donor's values, in place."""
     size = tail.m * tail.d
     places = indices[indices < size], indices[indices >= size] - size
     pairs = (tail.w_bef, receiver.w_bef), (tail.w_aft, receiver.w_aft)
@@ -164,7 +166,7 @@ class _Step:
 def measure(receiver: Receiver, logits: torch.Tensor, target: np.ndarray) -> dict[str, float]:
     """What a transplant does to every sample, and how many of `target` it sets right.
 
-    target : int64 (T,), samples that M1 gets wrong.
+    target : int64 (T,), a setting's failing samples: those that M1 gets wrong.
     """
     logits = logits.cpu()
     right = logits.argmax(1).numpy() == receiver.labels
@@ -229,16 +231,25 @@ def percents_of(percents: list[float], ns: list[int], n_weights: int) -> dict[fl
 
 
 def finish(
-    found: pd.DataFrame, ds: str, fold: int, samples: int, loss_m1: float, loss_whole: float
+    found: pd.DataFrame,
+    ds: str,
+    fold: int,
+    samples: int,
+    loss_first: float,
+    loss_whole: float,
+    back: bool = False,
 ) -> pd.DataFrame:
     """The table of docs/definitions.md 11.
 
     found : rows of `effects` with level and method.
-    loss_m1, loss_whole : mean loss of M1, and of M1 with both matrices of M2. Where the
-        second is not the lower one there is no loss to recover, and no share.
+    loss_first, loss_whole : mean loss of the receiver, and of it with both matrices of the
+        donor. Where M2's do not lower it, or M1's on the way back do not raise it, there is
+        no loss to recover, and no share.
+    back : M1's values in M2: loss that is lost, not mended, counts.
     """
-    whole = loss_m1 - loss_whole
-    recovered = loss_m1 - found["loss"]
+    sign = -1 if back else 1
+    whole = sign * (loss_first - loss_whole)
+    recovered = sign * (loss_first - found["loss"])
     table = found.assign(
         ds=ds, fold=fold, samples=samples, loss_recovered=recovered,
         share_recovered=recovered / whole if whole > 0 else np.nan,

@@ -1,5 +1,7 @@
 """Step 7's part of the verdict: each method's lift under relabelled neurons, and specificity."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -7,7 +9,7 @@ from tqdm import tqdm
 
 from utils import ranking
 from utils.judge.details import permutation
-from utils.judge.names import shown_level
+from utils.judge.names import TRUTH_STEP, shown_level
 from utils.judge.rankings.files import read_file
 from utils.judge.rankings.source import ScoreSource, by_method, files_of
 from utils.judge.truth_files import TruthFiles
@@ -19,8 +21,12 @@ from utils.judge.verdict.relabelling import (
     positive_rows,
     relabel,
 )
+from utils.judge.verdict.specificity import mean_lift
 from utils.model.inputs import Inputs
+from utils.run import storage
 from utils.run.cli import Job
+from utils.run.paths import FoldPaths
+from utils.truth import positives
 from utils.truth.registry import REPAIR
 
 
@@ -30,7 +36,8 @@ def write_relabelled(
     """Per truth a table of lifts with their null moments and an array of every draw.
 
     Whole rankings of methods only: no reference, no ranking cut at a budget.
-    The same relabellings serve every method and every truth.
+    The same relabellings serve every method, every truth and every fold: they are drawn from
+    SEED, not from the fold's seed, so that draw b of all folds can be added up.
     """
     paths = job.paths
     methods = by_method(sources)
@@ -39,6 +46,7 @@ def write_relabelled(
         inputs=[
             *(item for truth in truths for item in truth.inputs),
             *(item for found in methods.values() for item in files_of(found)),
+            *((path, TRUTH_STEP) for path in replay_files(paths, inputs).values()),
         ],
         constants=["POSITIVE_PERCENT", "SEED", "PERMUTATION_DRAWS"],
         makes=write_relabelled,
@@ -52,11 +60,12 @@ def write_relabelled(
         )
         k, column = ranking.share_of(percent, n_weights), f"lift@{percent:g}%"
         draws = job.constants["PERMUTATION_DRAWS"]
-        relabellings = permutation.draw_relabellings(inputs.m, draws, job.seed)
+        relabellings = permutation.draw_relabellings(inputs.m, draws, job.constants["SEED"])
         known = {truth.name: positives_of(truth) for truth in truths}
         rows = {truth.name: [] for truth in truths}
         nulls = {truth.name: [] for truth in truths}
-        crossed = []
+        crossed, replayed = [], []
+        replays = positives_of_replays(job, inputs)
         for (level, method), found in tqdm(methods.items(), desc="verdict", unit="method"):
             members = {s.key.setting: membership_of(s, inputs.m, inputs.d, k) for s in found}
             head = {"ds": paths.ds, "fold": paths.fold, "level": shown_level(level)}
@@ -75,13 +84,40 @@ def write_relabelled(
             if REPAIR in known:
                 table = specificity.cross_lifts(members, known[REPAIR], n_weights, k, column)
                 crossed.append(table.assign(**head)[[*specificity.COLUMNS, column]])
+            replayed += [
+                head | {"replay": number, column: mean_lift(members, positive, n_weights, k)}
+                for number, positive in replays.items()
+            ]
         for name in known:
             table = pd.DataFrame(rows[name], columns=relabelling.COLUMNS)
             task.save_table(paths.judged("relabelled", name), table)
             task.save_array(paths.relabelled_lifts(name), np.array(nulls[name]).reshape(-1, draws))
         if crossed:
             task.save_table(paths.specificity, pd.concat(crossed, ignore_index=True))
+        if replayed:
+            task.save_table(paths.replay_lifts, pd.DataFrame(replayed))
     job.log.info("wrote %s", ", ".join(paths.judged("relabelled", n).name for n in known))
+
+
+def replay_files(paths: FoldPaths, inputs: Inputs) -> dict[int, Path]:
+    """|dW| of each replay in another order, by its number."""
+    files = {r: paths.replay_change(r) for r in inputs.replays if r > 0}
+    return {r: path for r, path in files.items() if path.is_file()}
+
+
+def positives_of_replays(job: Job, inputs: Inputs) -> dict[int, Positives]:
+    """The positives of each replay's |dW|; a replay that changed no weight has none."""
+    found = {}
+    size = ranking.n_weights(inputs.m, inputs.d)
+    wanted = ranking.share_of(job.constants["POSITIVE_PERCENT"], size)
+    for number, path in replay_files(job.paths, inputs).items():
+        values = storage.load_array(path, (np.float32,), (size,), storage.run_again(TRUTH_STEP))
+        rows = positive_rows(
+            positives.positive_mask(np.asarray(values), wanted), inputs.m, inputs.d
+        )
+        if rows.count:
+            found[number] = rows
+    return found
 
 
 def membership_of(source: ScoreSource, m: int, d: int, k: int) -> sparse.csr_array:

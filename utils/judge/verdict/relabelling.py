@@ -39,7 +39,7 @@ class Positives:
 class Relabelled:
     """Mean lift over settings of one method: as it is, its exact null moments, and each draw.
 
-    null : float64 (draws,), under each of the fold's relabellings.
+    null : float64 (draws,), under each relabelling.
     """
 
     lift: float
@@ -104,7 +104,8 @@ def overlap_matrix(
 def relabel(overlaps: np.ndarray, relabellings: np.ndarray) -> Relabelled:
     """The lift of `overlap_matrix` and its distribution over relabellings.
 
-    relabellings : (m, draws) of `permutation.draw_relabellings`, the same for every method.
+    relabellings : (m, draws) of `permutation.draw_relabellings`, the same for every method
+        and in every fold.
     """
     mean, sd = null_moments(overlaps)
     return Relabelled(

@@ -28,6 +28,14 @@ def lift_of(member: sparse.csr_array, positives: Positives, n_weights: int, k: i
     return found * n_weights / (k * positives.count)
 
 
+def mean_lift(
+    members: Mapping[str, sparse.csr_array], positives: Positives, n_weights: int, k: int
+) -> float:
+    """Mean over settings of `lift_of` against one truth. members : a method's top K by setting."""
+    lifts = [lift_of(member, positives, n_weights, k) for member in members.values()]
+    return sum(lifts) / len(lifts)
+
+
 def cross_lifts(
     members: Mapping[str, sparse.csr_array],
     truths: Mapping[str, Positives],

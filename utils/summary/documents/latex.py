@@ -13,6 +13,7 @@ from utils.summary.documents.latex_text import (
     prose,
     tabular,
 )
+from utils.summary.documents.short import BELOW_CHANCE
 from utils.summary.folds.tables import FoldTables, seconds_of
 from utils.summary.rankings import STAR, Key, levels_in_words
 from utils.summary.scores.means import fold_column
@@ -191,8 +192,8 @@ def verdict_tabular(verdicts: pd.DataFrame, ds: str) -> str:
             *(number(value) for value in (row.lift, row.null_mean, row.null_sd, row.z)),
             p_value(row.p),
             p_value(row.p_adjusted),
-            number(row.share_of_ceiling),
-            number(row.share_of_neuron_oracle),
+            share(row.share_of_ceiling),
+            share(row.share_of_neuron_oracle),
         ]
         for row in verdicts.itertuples(index=False)
     ]
@@ -206,17 +207,49 @@ def verdict_tabular(verdicts: pd.DataFrame, ds: str) -> str:
     return tabular("ll" + "r" * (len(header) - 2), header, rows, caption, "tab:verdict")
 
 
+def places_tabular(places: pd.DataFrame, ds: str) -> str:
+    """Each method by each verdict: mean over folds, and its place in brackets."""
+    names = [name.removeprefix("place ") for name in places if name.startswith("place ")]
+    header = [heading("method"), *(heading(*name.split(" ")) for name in names)]
+    rows = [
+        [
+            method_cell(row["level"], row["method"]),
+            *(placed(row[name], row[f"place {name}"]) for name in names),
+        ]
+        for row in places.to_dict("records")
+    ]
+    caption = (
+        f"{escape(ds)}: each method by every verdict, mean over folds, its place in brackets. "
+        "Truths: lift; transplant: loss recovered by the first 1%; planted: lift of the planted "
+        "weights; retrained: loss mended on the test split where only the first 1% may move. A "
+        "place is no finding: which methods are told apart, the notes say."
+        f"{star(False)}"
+    )
+    return tabular("l" + "r" * len(names), header, rows, caption, "tab:verdicts")
+
+
+def placed(value: float, place: float) -> str:
+    return f"{value:.3g} ({place:g})" if pd.notna(value) else number(value)
+
+
+def share(value: float) -> str:
+    """A share of the way from chance to a reference; a lift below chance has none."""
+    return BELOW_CHANCE if value < 0 else number(value)
+
+
 def document(
     views: list[View],
     verdicts: pd.DataFrame,
+    places: pd.DataFrame,
     seconds: dict[Key, float],
     notes: list[str],
 ) -> str:
-    """tables.tex: the verdict, then per truth the summary and comparisons on the primary metric.
+    """tables.tex: all verdicts side by side, lifts against chance, then each truth's tables.
 
-    views : what each truth says.
+    views : what each truth says. places : of `verdicts.verdicts_table`.
     """
-    parts = [verdict_tabular(verdicts, views[0].tables.ds)]
+    parts = [places_tabular(places, views[0].tables.ds)]
+    parts += [verdict_tabular(verdicts, views[0].tables.ds)]
     for view in views:
         primary = view.metrics[0]
         parts += [

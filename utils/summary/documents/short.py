@@ -3,15 +3,18 @@
 import pandas as pd
 
 from utils.summary.rankings import STAR, shown
+from utils.truth import REPAIR
 
 LEGEND = (
-    "p: beyond chance in these models, adjusted over methods; 95%: interval over folds, of new "
-    f"folds; #: place; {STAR}"
+    "lift: 1 is a random ranking; traded: the lift that trading the truth's neurons gives, which "
+    "p and 'times chance' are about; p: beyond chance in these models, adjusted over methods; 95%: "
+    f"interval over folds, of new folds; #: place; {STAR}"
 )
 METHOD, LOW, HIGH = "method", "95% from", "95% to"
-LIFT, P, PLACE = "lift", "p", "#"
+LIFT, TRADED, P, PLACE = "lift", "traded", "p", "#"
 CEILING, SPECIFICITY, SECONDS = "of ceiling", "specificity", "seconds"
-DIGITS = {LIFT: 2, LOW: 2, HIGH: 2, P: 4, SPECIFICITY: 2, SECONDS: 3}
+BELOW_CHANCE = "below chance"
+DIGITS = {LIFT: 2, TRADED: 2, LOW: 2, HIGH: 2, P: 4, SPECIFICITY: 2, SECONDS: 3}
 
 
 def short_table(overview: pd.DataFrame) -> pd.DataFrame:
@@ -25,14 +28,15 @@ def short_table(overview: pd.DataFrame) -> pd.DataFrame:
     for truth in truths:
         columns |= {
             (truth, LIFT): overview[f"lift {truth}"],
+            (truth, TRADED): overview[f"null_mean {truth}"],
             (truth, LOW): overview[f"low {truth}"],
             (truth, HIGH): overview[f"high {truth}"],
             (truth, P): overview[f"p_adjusted {truth}"],
             (truth, PLACE): overview[f"place {truth}"],
         }
     columns |= {
-        ("", CEILING): overview["share_of_ceiling"],
-        ("", SPECIFICITY): overview["specificity"],
+        ("", f"{CEILING} ({truths[0]})"): overview["share_of_ceiling"],
+        ("", f"{SPECIFICITY} ({REPAIR})"): overview["specificity"],
         ("", SECONDS): overview["seconds"],
     }
     return pd.DataFrame(columns)
@@ -44,8 +48,20 @@ def text_of(name: str, value: float) -> str:
         return "-"
     if name == PLACE:
         return f"{value:g}"
+    if kind(name) == CEILING:
+        return share_in_words(value)
     # z: what rounds to zero has no sign.
-    return f"{100 * value:z.0f}%" if name == CEILING else f"{value:z.{DIGITS[name]}f}"
+    return f"{value:z.{DIGITS[kind(name)]}f}"
+
+
+def kind(name: str) -> str:
+    """What a column holds, without the truth in its name."""
+    return name.partition(" (")[0]
+
+
+def share_in_words(value: float) -> str:
+    """A share of the way from chance to the ceiling; a lift below chance has none."""
+    return BELOW_CHANCE if value < 0 else f"{100 * value:z.0f}%"
 
 
 def shown_columns(overview: pd.DataFrame) -> list[tuple[str, str, list[str]]]:

@@ -16,7 +16,7 @@ from xlsxwriter.format import Format
 from xlsxwriter.utility import xl_range
 from xlsxwriter.worksheet import Worksheet
 
-from utils.summary.documents.short import CEILING, DIGITS, LIFT
+from utils.summary.documents.short import BELOW_CHANCE, CEILING, DIGITS, LIFT, kind
 
 OVERVIEW, READ_ME = "Overview", "Read me"
 TEXT_WIDTH, WIDEST = 8, 60
@@ -166,9 +166,9 @@ def write_text(sheet: Worksheet, row: int, text: str, widths: list[float], look:
 
 def overview_format(name: str) -> str:
     """How the overview's column of that name is shown, as in the terminal."""
-    if name == CEILING:
-        return "0%"
-    return f"0.{'0' * DIGITS[name]}" if name in DIGITS else "General"
+    if kind(name) == CEILING:
+        return f'0%;"{BELOW_CHANCE}"'
+    return f"0.{'0' * DIGITS[kind(name)]}" if kind(name) in DIGITS else "General"
 
 
 def add_sheet(book: Workbook, looks: Looks, title: str, table: pd.DataFrame) -> None:

@@ -1,6 +1,6 @@
 """What transplants and planted faults say across folds, beside the truths (definitions 11, 12)."""
 
-from itertools import combinations
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -9,34 +9,41 @@ from scipy.stats import kendalltau
 from utils.data.setting_names import ALL
 from utils.judge.names import CREDIT, LIFTED, RANDOM, REFERENCES, WEIGHT
 from utils.judge.transplant.walk import ELSEWHERE
-from utils.summary.rankings import shown
+from utils.summary.best import best_in_words
 from utils.summary.scores.means import fold_summary
-from utils.truth import CHANGE
+from utils.truth import CHANGE, REPAIR
 
 KEYS = ["level", "method"]
 AREA = "area"
+# The smallest K of the area, in percent.
+FIRST_PERCENT = 0.1
 AT_ONE = ("loss_recovered", "share_recovered", "repaired", "broken")
 FOUND = ("lift@R", "ap/random", "first_hit")
 # Rows of the transplants that are no methods.
 BESIDE = (CHANGE, CREDIT, RANDOM, *REFERENCES)
-TRANSPLANT, PLANTED = "transplant", "planted"
+# How the verdicts of planted faults begin.
+PLANTED = "planted "
+# What predicts retraining is said before.
+SAID_FIRST = "retrained ("
 
 
 def area(k_percent: np.ndarray, recovered: np.ndarray) -> float:
-    """Mean of the loss recovered over log K, by the trapezoidal rule.
+    """Mean of what is recovered over log K, by the trapezoidal rule; 1 if always everything is.
 
-    k_percent : ascending, different, more than one. recovered : as long.
+    k_percent : ascending, more than one. recovered : as long, not clipped.
     """
     x = np.log(k_percent)
     return float(np.sum(np.diff(x) * (recovered[1:] + recovered[:-1]) / 2) / (x[-1] - x[0]))
 
 
 def areas(transplants: pd.DataFrame) -> pd.DataFrame:
-    """Columns fold, level, method, area, under `all`."""
+    """Columns fold, level, method, area: of share_recovered under `all`, K from 0.1% to 100%."""
     rows = transplants[transplants["setting"] == ALL].sort_values("k_percent", kind="stable")
+    rows = rows[rows["k_percent"] >= FIRST_PERCENT]
     found = [
-        (*key, area(one["k_percent"].to_numpy(float), one["loss_recovered"].to_numpy(float)))
+        (*key, area(one["k_percent"].to_numpy(float), one["share_recovered"].to_numpy(float)))
         for key, one in rows.groupby(["fold", *KEYS], sort=False)
+        if len(one) > 1
     ]
     return pd.DataFrame(found, columns=["fold", *KEYS, AREA])
 
@@ -57,24 +64,43 @@ def spread_table(table: pd.DataFrame, column: str, across: str, n_folds: int) ->
     return pd.DataFrame(rows)
 
 
-def transplant_table(transplants: pd.DataFrame, n_folds: int) -> pd.DataFrame:
-    """Area and values at 1%, per method: mean, intervals over folds, each fold."""
-    at_one = transplants[transplants["k_percent"] == ELSEWHERE]
-    whole = areas(transplants).assign(setting=ALL)
-    parts = [spread_table(whole, AREA, "setting", n_folds)]
-    parts += [spread_table(at_one, column, "setting", n_folds) for column in AT_ONE]
-    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+def transplant_table(by_direction: dict[str, pd.DataFrame], n_folds: int) -> pd.DataFrame:
+    """Area and values at 1%, per direction and method: mean, intervals over folds, each fold.
+
+    by_direction : into_m1, M1 with M2's values; back_to_m1, M2 with M1's, where a share
+        recovered is a share of loss lost.
+    """
+    parts = []
+    for direction, transplants in by_direction.items():
+        at_one = transplants[transplants["k_percent"] == ELSEWHERE]
+        whole = areas(transplants).assign(setting=ALL)
+        found = [spread_table(whole, AREA, "setting", n_folds)]
+        found += [spread_table(at_one, column, "setting", n_folds) for column in AT_ONE]
+        for part in found:
+            if len(part):
+                part.insert(0, "direction", direction)
+                parts.append(part)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def planted_table(planted: pd.DataFrame, n_folds: int) -> pd.DataFrame:
-    """Per kind and method: mean over faults and folds, intervals over folds."""
+    """Per kind, percent and method: mean over faults and folds, intervals over folds."""
     parts = []
-    for kind, rows in planted.groupby("kind", sort=False):
+    for (kind, percent), rows in planted.groupby(["kind", "percent"], sort=False):
         for column in FOUND:
             part = spread_table(rows, column, "fault", n_folds)
-            part.insert(0, "kind", kind)
-            parts.append(part)
+            if len(part):
+                part.insert(0, "kind", kind)
+                part.insert(1, "percent", percent)
+                parts.append(part)
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def usual_faults(planted: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one share of weights: 1%, or the smallest where no fault is of 1%."""
+    shares = set(planted["percent"])
+    wanted = ELSEWHERE if ELSEWHERE in shares else min(shares, default=ELSEWHERE)
+    return planted[planted["percent"] == wanted]
 
 
 def lifts_of(scores: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -114,69 +140,41 @@ def tau(a: pd.Series, b: pd.Series) -> float:
     return float(kendalltau(a, b).statistic) if len(a) > 1 else float("nan")
 
 
-def mean_of(table: pd.DataFrame, column: str) -> pd.Series:
-    """Mean over settings (or faults) inside a fold, then over folds, by (level, method)."""
-    return table.groupby(["fold", *KEYS])[column].mean().groupby(KEYS).mean()
+def sentences(
+    recovery: pd.DataFrame,
+    agreement: pd.DataFrame,
+    values: Mapping[str, pd.DataFrame],
+    n_folds: int,
+) -> list[str]:
+    """The finding in words; every number is one of the given tables'.
 
-
-def verdicts_table(
-    lifts: dict[str, pd.DataFrame], transplants: pd.DataFrame, planted: pd.DataFrame
-) -> pd.DataFrame:
-    """Each method's value and place by each truth, by transplant at 1% and by planted faults.
-
-    lifts : by truth, of `lifts_of`. Verdicts that no fold has are left out.
+    values : by verdict, of `verdicts.values_of`. agreement : of `verdicts.verdict_agreement`.
     """
-    found = {truth: mean_of(table, "lift") for truth, table in lifts.items()}
-    if len(transplants):
-        at_one = transplants[transplants["k_percent"] == ELSEWHERE]
-        rows = at_one[~at_one["method"].isin(BESIDE)]
-        found[TRANSPLANT] = mean_of(rows, "loss_recovered")
-    if len(planted):
-        found[PLANTED] = mean_of(planted, "lift@R")
-    if not found:
-        return pd.DataFrame(columns=KEYS)
-    table = pd.DataFrame(found).rename_axis(KEYS)
-    places = table.rank(ascending=False).add_prefix("place ")
-    table = pd.concat([table, places], axis=1).reset_index()
-    return table.sort_values(f"place {next(iter(found))}", kind="stable", ignore_index=True)
-
-
-def verdict_names(verdicts: pd.DataFrame) -> list[str]:
-    return [name.removeprefix("place ") for name in verdicts if name.startswith("place ")]
-
-
-def verdict_agreement(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """Columns verdict_a, verdict_b, n_methods, kendall_tau of each two verdicts."""
-    rows = []
-    for a, b in combinations(verdict_names(verdicts), 2):
-        both = verdicts[[a, b]].dropna()
-        rows.append((a, b, len(both), tau(both[a], both[b])))
-    return pd.DataFrame(rows, columns=["verdict_a", "verdict_b", "n_methods", "kendall_tau"])
-
-
-def sentences(recovery: pd.DataFrame, planted: pd.DataFrame, agreement: pd.DataFrame) -> list[str]:
-    """The finding in words; every number is one of the given tables'."""
     said = [
-        f"Does being right by '{row.truth}' predict repair? Kendall's tau between lift@1% and the "
-        f"loss recovered at 1%, over methods and settings: {row.mean:.2f} (mean over folds)."
+        f"Does being right by '{row.truth}' go with transplants? Kendall's tau between lift@1% "
+        "and the loss recovered at 1%, over methods and settings: "
+        f"{row.mean:.2f} (mean over folds)."
         for row in recovery.itertuples(index=False)
     ]
-    if len(planted):
-        lifts = planted[planted["metric"] == "lift@R"]
-        for kind, rows in lifts.groupby("kind", sort=False):
-            best = rows.sort_values("mean", ascending=False).head(3)
-            names = ", ".join(
-                f"{shown(r.level, r.method)} {r.mean:.1f}" for r in best.itertuples(index=False)
+    for verdict, found in values.items():
+        if not verdict.startswith(PLANTED):
+            continue
+        size = found.get((WEIGHT, "magnitude"))
+        alone = f", size alone (magnitude) {size.mean():.1f}" if size is not None else ""
+        best = best_in_words(found, n_folds, "lift@R {:.1f}")
+        said.append(f"{verdict.capitalize()}, chance is 1{alone}. {best}.")
+    for truth in (CHANGE, REPAIR):
+        rows = agreement[(agreement["verdict_a"] == truth) & agreement["kendall_tau"].notna()]
+        others = [
+            f"{row.verdict_b} {row.kendall_tau:.2f}"
+            for row in rows.itertuples(index=False)
+            if not row.verdict_b.startswith(SAID_FIRST)
+        ]
+        if others:
+            said.append(
+                f"Order of the methods by '{truth}' and by the other verdicts, Kendall's tau: "
+                f"{', '.join(others)}."
             )
-            size = rows.loc[rows["method"] == "magnitude", "mean"]
-            alone = f"; size alone (magnitude) {size.iloc[0]:.1f}" if len(size) else ""
-            said.append(f"Planted in {kind}, found best by lift@R: {names}{alone}; chance is 1.")
-    said += [
-        f"Order of the {row.n_methods} methods by '{row.verdict_a}' and by '{row.verdict_b}': "
-        f"Kendall's tau {row.kendall_tau:.2f}."
-        for row in agreement.itertuples(index=False)
-        if np.isfinite(row.kendall_tau)
-    ]
     said.append(
         "A transplant needs M2: it checks a localisation, and is no method of repair. Its share "
         "is empty where the layer's whole transplant does not lower the loss."

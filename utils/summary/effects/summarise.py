@@ -1,4 +1,4 @@
-"""Steps 8 and 9 end with what they say across folds, in the folder of step 7's summary."""
+"""Steps 8, 9 and 10 end with what they say across folds, in the folder of step 7's summary."""
 
 import importlib
 from collections.abc import Callable
@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.judge.names import JUDGED_STEP, PLANTED_STEP, TRANSPLANT_STEP
+from utils.judge.names import JUDGED_STEP, PLANTED_STEP, RETRAIN_STEP, TRANSPLANT_STEP
 from utils.model.opening import open_inputs
 from utils.run import cli, storage
 from utils.run.code import EVERYTHING
 from utils.run.hashing import HashCache
 from utils.run.ledger import Ledger
+from utils.run.paths import FoldPaths
 from utils.run.task import Task
 from utils.summary.folds.read_records import (
     read_record_of,
@@ -20,7 +21,7 @@ from utils.summary.folds.read_records import (
     with_trainings,
 )
 
-# The task belongs to the last step, and each of the two makes it anew from what there is.
+# The task belongs to the last step, and each of them makes it anew from what there is.
 LAST_STEP = 10
 # By name: it is imported when it runs.
 WRITER = "utils.summary.effects.write"
@@ -29,7 +30,7 @@ WRITER = "utils.summary.effects.write"
 def summarise(jobs: list[cli.Job]) -> str:
     """Make the tables and figures across the jobs' folds, or keep them; the finding in words.
 
-    A table that is out of date, of the other step of the two for example, is left out.
+    A table that is out of date, of another of the steps for example, is left out.
 
     Raises
     ------
@@ -62,14 +63,14 @@ def summarise(jobs: list[cli.Job]) -> str:
 
 
 def plan(ledger: Ledger, files: dict[str, list[Path]]) -> Task:
-    """The task that says what steps 8 and 9 found across folds, of what there is today.
+    """The task that says what steps 8, 9 and 10 found across folds, of what there is today.
 
     files : of `current_files`, by the folds' names.
     """
     return ledger.task(
         "effects",
         inputs=list(external_files(files)),
-        constants=["TRUTHS", "N_FOLDS", "K_PERCENTS", "COMPARED_METRICS"],
+        constants=["TRUTHS", "N_FOLDS", "K_PERCENTS", "COMPARED_METRICS", "POSITIVE_PERCENT"],
         parameters={"folds": list(files)},
         makes=EVERYTHING,
         step=LAST_STEP,
@@ -84,9 +85,7 @@ def current_files(jobs: list[cli.Job]) -> tuple[dict[str, list[Path]], list[str]
         paths, ledger = job.paths, open_inputs(job).ledger
         tables = {
             **{paths.judged("scores", truth): JUDGED_STEP for truth in job.constants["TRUTHS"]},
-            paths.transplants: TRANSPLANT_STEP,
-            paths.layers: TRANSPLANT_STEP,
-            paths.planted_table: PLANTED_STEP,
+            **tables_of(paths),
         }
         found[paths.name] = []
         for path, step in tables.items():
@@ -97,6 +96,17 @@ def current_files(jobs: list[cli.Job]) -> tuple[dict[str, list[Path]], list[str]
             except UserError as error:
                 stale.append(cli.whole_commands(str(error), paths, job.args))
     return found, stale
+
+
+def tables_of(paths: FoldPaths) -> dict[Path, int]:
+    """What steps 8, 9 and 10 write about a fold and the summary reads, each with its step."""
+    return {
+        paths.transplants: TRANSPLANT_STEP,
+        paths.transplants_back: TRANSPLANT_STEP,
+        paths.layers: TRANSPLANT_STEP,
+        paths.planted_table: PLANTED_STEP,
+        paths.retrained_table: RETRAIN_STEP,
+    }
 
 
 def external_files(files: dict[str, list[Path]]) -> dict[str, Callable[[HashCache], str]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from utils.summary.effects.recovery import verdict_names
+from utils.summary.effects.verdicts import verdict_names
 from utils.summary.figures import recovery
 from utils.summary.figures.catalogue import LOOK, Drawn
 from utils.summary.figures.shared import WIDTHS
@@ -26,9 +26,12 @@ CAPTIONS = {
     "recovers, settings averaged, mean over folds. Dashed: chance. " + LOOK + STAR + ".",
     "planted": "Lift of the planted weights among as many of each ranking, by kind of fault "
     "(filled: in whole neurons; hollow: in single weights), mean over faults and folds, "
-    "logarithmic from chance (1). Colours as in all figures. " + STAR + ".",
-    "verdicts": "Each method's place, the best on top, by the truths, by the loss recovered at "
-    "1% and by planted faults. " + LOOK + STAR + ".",
+    "logarithmic from chance (1); lifts below 0.1 stand at 0.1. Colours as in all figures. "
+    + STAR + ".",
+    "verdicts": "Each method's place, the highest mean over folds on top, by every verdict: lift "
+    "by the truths, loss recovered by a transplant of the first 1%, lift of planted faults in "
+    "neurons and in weights, loss mended by retraining the first 1%. A place is no finding: the "
+    "notes say which methods are told apart. " + LOOK + STAR + ".",
 }  # fmt: skip
 
 
@@ -38,7 +41,7 @@ class EffectTables:
 
     transplants, layers : the folds' tables, one below the other.
     joined : by truth, of `recovery.joined`.
-    planted, verdicts : of `recovery.planted_table` and `recovery.verdicts_table`.
+    planted, verdicts : of `recovery.planted_table` and `verdicts.verdicts_table`.
     """
 
     transplants: pd.DataFrame

@@ -11,7 +11,7 @@ from utils.data.setting_names import ALL
 from utils.drawing import drawing
 from utils.judge.layers.swap import BACK_TO_M1, INTO_M1
 from utils.judge.transplant.walk import ELSEWHERE
-from utils.summary.effects.recovery import verdict_names
+from utils.summary.effects.verdicts import verdict_names
 from utils.summary.figures.names import ink, name_points
 from utils.summary.figures.shared import (
     CHANCE_DASH,
@@ -201,7 +201,7 @@ def verdict_places(verdicts: pd.DataFrame, styles: Styles, width: str) -> Figure
     places = verdicts[[f"place {name}" for name in names]].to_numpy(dtype=float)
     keys = list(zip(verdicts["level"], verdicts["method"], strict=True))
     with drawing():
-        figure = new_figure(width, 0.16 * len(verdicts) + 0.7)
+        figure = new_figure(width, 0.16 * len(verdicts) + (1.3 if width == "1col" else 0.8))
         axes = figure.subplots()
         columns = np.arange(len(names))
         for row, key in zip(places, keys, strict=True):
@@ -220,12 +220,14 @@ def verdict_places(verdicts: pd.DataFrame, styles: Styles, width: str) -> Figure
                         textcoords="offset points", ha=align, va="center",
                         fontsize=SMALL[width], parse_math=False, color=ink(styles.of(*key)),
                     )  # fmt: skip
-        room = 1.6 if width == "1col" else 0.9
+        room = (0.62 if width == "1col" else 0.2) * len(names)
         axes.set_xlim(-room, len(names) - 1 + room)
         axes.set_ylim(len(verdicts) + 0.6, 0.4)
-        axes.set_xticks(columns, names, fontsize=SMALL[width])
-        if width == "1col":
-            axes.tick_params(axis="x", labelrotation=30)
+        narrow = width == "1col"
+        shown = names if narrow else [name.replace(" ", "\n") for name in names]
+        axes.set_xticks(columns, shown, fontsize=SMALL[width])
+        if narrow:
+            axes.tick_params(axis="x", labelrotation=90)
         axes.set_yticks([])
         axes.xaxis.tick_top()
         axes.tick_params(length=0)

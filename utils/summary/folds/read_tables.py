@@ -17,6 +17,8 @@ from utils.summary.folds.tables import STEP, FoldTables, tidy, tidy_scores
 from utils.summary.rankings import Key
 from utils.truth import CHANGE, REPAIR, TRUTHS
 
+# Columns that hold names of methods.
+NAMED = ("method", "reference")
 STEPS = range(1, STEP + 1)
 KINDS = ("scores", "stratified", "permutation", "curves", "locations", "relabelled")
 
@@ -79,8 +81,9 @@ def read_folds(folds: list[FoldPaths], truth: str) -> dict[str, pd.DataFrame]:
 def read(path: Path, columns: list[str], step: int = STEP) -> pd.DataFrame:
     """A table that `step` writes; names that were protected from spreadsheets are themselves."""
     table = storage.read_table(path, columns, step)
-    if "method" in table:
-        table["method"] = [storage.undefused(str(name)) for name in table["method"]]
+    for column in NAMED:
+        if column in table:
+            table[column] = [storage.undefused(str(name)) for name in table[column]]
     return table
 
 

@@ -14,6 +14,11 @@ from utils.summary.rankings import shown
 from utils.truth import TRUTHS
 
 DASH = "–"
+# What the page shows of retrained.csv.
+RETRAINED = (
+    "mean", "corrected_low", "corrected_high", "r", "steps", "net", "difference",
+    "difference_low", "difference_high", "corrected_holm_p",
+)  # fmt: skip
 # Headings of the figures; a figure that is not named here is called like its file.
 TITLES = {
     "truths": "Lift by change and by repair",
@@ -30,7 +35,7 @@ TITLES = {
     "blocks": "Blocks of the network",
     "lift_and_recovery": "Lift and loss recovered",
     "planted": "Planted faults",
-    "verdicts": "Places by the four verdicts",
+    "verdicts": "Places by every verdict",
 }
 
 
@@ -53,7 +58,7 @@ class Picture:
 
 
 class Section(NamedTuple):
-    """What steps 8 and 9 have written, as it stands on the page."""
+    """What steps 8, 9 and 10 have written, as it stands on the page."""
 
     sentences: list[str]
     tables: list[tuple[str, Markup]]
@@ -91,7 +96,7 @@ def render(template: str, content: Mapping[str, Any]) -> str:
 def content_of(found: Found, effects: Found | None, percent: float) -> dict[str, Any]:
     """What the template shows of the findings.
 
-    effects : of steps 8 and 9, None where they are not to be shown.
+    effects : of steps 8, 9 and 10, None where they are not to be shown.
     percent : of the weights that are positives.
     """
     pictures = {key: picture(key, text, found.figures[key]) for key, text in found.captions.items()}
@@ -102,6 +107,7 @@ def content_of(found: Found, effects: Found | None, percent: float) -> dict[str,
         "overview": overview_html(found.tables["overview"]),
         "legend": short.LEGEND,
         "verdict": plain_table(named(found.tables["verdict"])),
+        "resolution": plain_table(found.tables["resolution"]),
         "across": [one for key, one in pictures.items() if "/" not in key],
         "by_truth": {
             truth: [one for key, one in pictures.items() if key.startswith(f"{truth}/")]
@@ -114,16 +120,23 @@ def content_of(found: Found, effects: Found | None, percent: float) -> dict[str,
 
 
 def section_of(found: Found) -> Section:
-    """Sentences, tables and figures of what steps 8 and 9 have written."""
+    """Sentences, tables and figures of what steps 8, 9 and 10 have written."""
     tables = []
     places = found.tables["verdicts"]
     if len(places.columns) > 2:
-        tables.append(("Each method by four verdicts: value and place", plain_table(named(places))))
+        tables.append(("Each method by every verdict: value and place", plain_table(named(places))))
+    if "predicts" in found.tables:
+        title = "Which verdict predicts repair: Kendall's tau over methods, mean over folds"
+        tables.append((title, plain_table(found.tables["predicts"])))
+    if "retrained" in found.tables:
+        table = named(found.tables["retrained"])
+        chosen = ["optimizer", "method", "reference", *RETRAINED]
+        tables.append(("Retrained: loss mended, mean over folds", plain_table(table[chosen])))
     if "transplant" in found.tables:
-        means = wide(found.tables["transplant"], ["metric"])
+        means = wide(found.tables["transplant"], ["direction", "metric"])
         tables.append(("Transplants: means over folds", plain_table(means)))
     if "planted" in found.tables:
-        means = wide(found.tables["planted"], ["kind", "metric"])
+        means = wide(found.tables["planted"], ["kind", "percent", "metric"])
         tables.append(("Planted faults: means over faults and folds", plain_table(means)))
     figures = [picture(key, text, found.figures[key]) for key, text in found.captions.items()]
     return Section(found.said, tables, figures)
@@ -197,16 +210,18 @@ def texts_of(table: pd.DataFrame, number: Callable[[Any], str]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             name: [
-                DASH if pd.isna(v) else v if isinstance(v, str) else number(v) for v in table[name]
+                short.BELOW_CHANCE if str(name).startswith("share_of_") and v < 0
+                else DASH if pd.isna(v) else v if isinstance(v, str) else number(v)
+                for v in table[name]
             ]
             for name in table
         }
-    )
+    )  # fmt: skip
 
 
 def wide(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """The column mean, a row per method and a column for each value of `by`."""
-    headings = [", ".join(key) for key in table[by].itertuples(index=False, name=None)]
+    headings = [", ".join(map(str, key)) for key in table[by].itertuples(index=False, name=None)]
     long = named(table).assign(heading=headings)
     order = list(dict.fromkeys(headings))
     pivoted = long.pivot(index="method", columns="heading", values="mean")[order]

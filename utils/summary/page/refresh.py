@@ -1,4 +1,4 @@
-"""report.html: made after the summary, and again when steps 8 and 9 have more to say.
+"""report.html: made after the summary, and again when steps 8, 9 and 10 have more to say.
 
 Light on purpose: where nothing has changed, nothing that makes pages is imported.
 """
@@ -30,17 +30,17 @@ TEMPLATE = Path(__file__).with_name("report.html.jinja")
 SHOWN = (".csv", ".svg", ".txt")
 # What makes the summary; the folds' provenance names what made the folds.
 PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "XlsxWriter", "Jinja2")
-NOT_YET = "Steps 8 and 9 answer this; they have not run on these folds."
+NOT_YET = "Steps 8, 9 and 10 answer this; they have not run on these folds."
 OUT_OF_DATE = (
-    "What steps 8 and 9 found is older than the results on this page and is not shown; run "
-    "exp-fl-5-8.py and exp-fl-5-9.py again."
+    "What steps 8, 9 and 10 found is older than the results on this page and is not shown; run "
+    "exp-fl-5-8.py, exp-fl-5-9.py and exp-fl-5-10.py again."
 )
 
 
 def refresh(jobs: list[cli.Job]) -> None:
     """Write the page of the jobs' folds where what it shows has changed.
 
-    It shows a summary that is up to date, and what steps 8 and 9 say if that is; without such
+    It shows a summary that is up to date, and what steps 8, 9 and 10 say if that is; without such
     a summary it is left alone, and step 7 makes both.
     """
     first, folds = jobs[0], [job.paths for job in jobs]
@@ -57,15 +57,20 @@ def refresh(jobs: list[cli.Job]) -> None:
         summary, more = summarise.plan(ledger, folds, records), effects.plan(ledger, tables)
         if not summary.done:
             return
+        later = summarise.later_tables(jobs)
+        texts = summarise.plan_documents(ledger, folds, records, later)
+        summarise.refresh_documents(texts, paths, folds, dict(first.constants), later)
         shown = more.done
-        has_run = any(fold.transplants.is_file() or fold.planted_table.is_file() for fold in folds)
+        if not shown:
+            remove_stale(ledger, more)
+        has_run = any(path.is_file() for fold in folds for path in effects.tables_of(fold))
         own = {name: ledger.constants[name] for name in summarise.CONSTANTS}
         about = {
             "folds": sorted(fold.fold for fold in folds),
             "made": how_made(folds, records, own),
             "no_effects": None if shown else OUT_OF_DATE if has_run else NOT_YET,
         }
-        task = plan(ledger, [summary, more] if shown else [summary], about)
+        task = plan(ledger, [summary, texts, more] if shown else [summary, texts], about)
         if first.args.force or not task.done:
             with task:
                 importlib.import_module(WRITER).write(
@@ -74,6 +79,21 @@ def refresh(jobs: list[cli.Job]) -> None:
         ledger.hashes.save()
     finally:
         lock.release()
+
+
+def remove_stale(ledger: Ledger, more: Task) -> None:
+    """A summary holds what one set of folds, constants and code made; the rest goes.
+
+    more : the task of steps 8, 9 and 10, which is not up to date.
+    """
+    if more.key in ledger.content["tasks"]:
+        names = ledger.content["tasks"][more.key]["outputs"]
+        tables = sorted(name for name in names if name.endswith(".csv"))
+        ledger.drop(more.key)
+        print(
+            f"removed {', '.join(tables)} and their figures: made from other results than those "
+            "of today; run exp-fl-5-8.py, exp-fl-5-9.py and exp-fl-5-10.py to make them anew"
+        )
 
 
 def how_made(
@@ -112,7 +132,7 @@ def plan(ledger: Ledger, shown: list[Task], about: dict[str, Any]) -> Task:
             "how the folds were made": hash_bytes(
                 json.dumps(about["made"], sort_keys=True).encode()
             ),
-            "steps 8 and 9": about["no_effects"],
+            "later steps": about["no_effects"],
             "template": hash_file(TEMPLATE),
         },
         constants=["POSITIVE_PERCENT"],

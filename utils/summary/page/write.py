@@ -11,8 +11,8 @@ from utils.summary.folds.read_tables import read
 from utils.summary.page.page import Found, Svg, content_of, read_captions, render
 
 WIDE, NARROW = "2col", "1col"
-# Without transplants, or without planted faults, steps 8 and 9 write no such table.
-OPTIONAL = ("transplant", "planted")
+# What steps 8, 9 and 10 write, each where it has run.
+OPTIONAL = ("transplant", "planted", "retrained", "predicts")
 
 
 def write(
@@ -21,11 +21,11 @@ def write(
     """Put the page together.
 
     about : what no file of the summary says: `folds`, how they were `made`, and `no_effects`,
-        why what steps 8 and 9 say is not there, or None if it is.
+        why what steps 8, 9 and 10 say is not there, or None if it is.
     percent : of the weights that are positives.
     """
     captions = read_captions(paths.captions.read_text(encoding="utf-8"))
-    found = read_found(paths, paths.notes, captions, ("overview", "verdict"))
+    found = read_found(paths, paths.notes, captions, ("overview", "verdict", "resolution"))
     effects = None if about["no_effects"] else read_effects(paths)
     content = content_of(found, effects, percent) | about | {"ds": paths.ds}
     page = render(template.read_text(encoding="utf-8"), content)
@@ -33,9 +33,9 @@ def write(
 
 
 def read_effects(paths: SummaryPaths) -> Found:
-    """What steps 8 and 9 have written."""
+    """What steps 8, 9 and 10 have written."""
     _, _, below = paths.effect_notes.read_text(encoding="utf-8").partition("\n\n")
-    names = ("verdicts", "transplant", "planted")
+    names = ("verdicts", *OPTIONAL)
     return read_found(paths, paths.effect_notes, read_captions(below), names)
 
 

@@ -186,6 +186,10 @@ def of(tables: FoldTables, metrics: list[str], n_folds: int) -> list[str]:
             f"{', '.join(metrics[1:]) or 'nothing else'} are secondary. p values are Holm-adjusted "
             "within a family.",
         ]
+        said.append(
+            f"Assumed: N_FOLDS = {n_folds} folds share their data as those of one {n_folds}-fold "
+            "cross-validation do; the corrected intervals follow from it."
+        )
     if len(folds) < n_folds and not repeated:
         said.append(
             f"{len(folds)} of the {n_folds} folds of the cross-validation "
@@ -201,8 +205,10 @@ def of(tables: FoldTables, metrics: list[str], n_folds: int) -> list[str]:
     said.append(
         "Verdict (p, adjusted p): beyond chance in these models, above or below, when the neurons "
         f"of the truth trade places ({draws:,} relabellings: no p is below {1 / (draws + 1):.2g}); "
-        "adjusted over all methods of that truth. Neurons of different folds are taken as "
-        "unrelated, as they are where each fold trains from scratch; folds fine-tuned from one "
-        "base model share neurons, and p is then too small."
+        "adjusted over all methods of that truth. Draw b is the same relabelling in every fold: "
+        "folds fine-tuned from one base model share their neurons, and the same coincidence in "
+        "each would count as several. Two lifts of chance: a random ranking has 1; null_mean is "
+        "what trading neurons gives, which keeps a ranking's preference for inputs, outputs or a "
+        "matrix. Times chance, in words, means null_mean."
     )
     return [sentence for sentence in said if sentence]

@@ -1,13 +1,15 @@
 """What was found, in a few sentences and one short table, all of it from the summary's files."""
 
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
+from utils.summary.best import best_in_words
 from utils.summary.folds.tables import seconds_of
-from utils.summary.rankings import Key, shown
+from utils.summary.rankings import Key
 from utils.truth import CHANGE
 
 SIGNIFICANT = 0.05
@@ -43,6 +45,7 @@ def overview_table(
     for truth in truths:
         rows = by_key[truth].reindex(pd.MultiIndex.from_tuples(keys))
         columns[f"lift {truth}"] = rows["lift"].to_list()
+        columns[f"null_mean {truth}"] = rows["null_mean"].to_list()
         columns[f"p_adjusted {truth}"] = rows["p_adjusted"].to_list()
         ends = intervals[truth].reindex(pd.MultiIndex.from_tuples(keys))
         columns[f"low {truth}"] = ends["corrected_low"].to_list()
@@ -83,15 +86,18 @@ def sentences(
     truths: pd.DataFrame,
     layer: pd.DataFrame,
     k: str,
+    values: Mapping[str, pd.DataFrame],
+    n_folds: int,
 ) -> list[str]:
     """The finding in words; every number is one of the given tables'.
 
     references : columns truth, method, lift: the ceiling and the neuron oracle.
     truths : of `truth_agreement`.
     k : the percent of lift@K, such as "1%".
+    values : by truth (folds, methods) of lifts. n_folds : folds of one repeat.
     """
     said = [
-        truth_in_words(truth, rows, references[references["truth"] == truth], k)
+        truth_in_words(rows, references[references["truth"] == truth], k, values[truth], n_folds)
         for truth, rows in verdict.groupby("truth", sort=False)
     ]
     for row in truths.itertuples(index=False):
@@ -110,7 +116,11 @@ def sentences(
     return said
 
 
-def truth_in_words(truth: str, rows: pd.DataFrame, references: pd.DataFrame, k: str) -> str:
+def truth_in_words(
+    rows: pd.DataFrame, references: pd.DataFrame, k: str, values: pd.DataFrame, n_folds: int
+) -> str:
+    """What one truth says. rows : its rows of verdict.csv; the rest as in `sentences`."""
+    truth = rows["truth"].iloc[0]
     told = rows["p_adjusted"] <= SIGNIFICANT
     above = int((told & (rows["z"] > 0)).sum())
     below = int((told & (rows["z"] < 0)).sum())
@@ -118,12 +128,18 @@ def truth_in_words(truth: str, rows: pd.DataFrame, references: pd.DataFrame, k: 
     text = (
         f"By '{truth}', {above} of {len(rows)} methods beat{'s' * (above == 1)} chance in these "
         f"models and {below} {'is' if below == 1 else 'are'} below it (p <= {SIGNIFICANT} adjusted "
-        f"over methods). Best: {shown(best['level'], best['method'])}, lift@{k} {best['lift']:.2f}"
+        f"over methods). {best_in_words(values, n_folds, f'lift@{k} {{:.2f}}')}"
     )
+    chance = best["null_mean"]
+    if chance > 0:
+        text += (
+            f". That lift is {best['lift'] / chance:.1f} times the {chance:.2f} that trading "
+            "neurons gives"
+        )
     ends = [f"{row.method} {row.lift:.1f}" for row in references.itertuples(index=False)]
     if ends:
         text += f" ({', '.join(ends)})"
-    if truth == CHANGE and np.isfinite(best["share_of_ceiling"]):
+    if truth == CHANGE and best["share_of_ceiling"] > 0:
         text += f", {100 * best['share_of_ceiling']:.0f}% of the way from chance to the ceiling"
     return text + "."
 

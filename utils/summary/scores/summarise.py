@@ -7,6 +7,7 @@ tables and figures is imported.
 import importlib
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from utils.run import cli, storage
@@ -17,6 +18,7 @@ from utils.run.paths import FoldPaths
 from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.documents import short
+from utils.summary.effects import summarise as effects
 from utils.summary.folds.read_records import read_records, refuse_mixed, summary_paths
 from utils.summary.folds.read_tables import STEPS, judged_files, truths_of
 from utils.summary.folds.records import FoldRecord, remarks
@@ -28,8 +30,9 @@ CONSTANTS = [
 ]  # fmt: skip
 KEY = f"{STEP}/summary"
 OF_FOLDS = "provenance of the folds"
-# By name: it is imported when it runs.
-WRITER = "utils.summary.scores.write"
+# By name: they are imported when they run.
+WRITER, DOCUMENTS = "utils.summary.scores.write", "utils.summary.scores.write_documents"
+JUDGES = "utils.summary.effects.write"
 
 
 def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
@@ -42,42 +45,108 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
     records = read_records(jobs)
     if not mix_constants:
         refuse_mixed(records)
-    said = remarks(records)
     paths = summary_paths(folds)
     lock = cli.lock_fold(paths)
     try:
         storage.remove_temporaries(paths.results)
+        tables = later_tables(jobs)
         files = fold_files(folds, first.constants["TRUTHS"])
+        files |= effects.external_files(tables)
         ledger = Ledger(paths, STEP, first.constants, files, first.args.force)
+        # Tables and figures are of step 7 alone; the documents say what later steps found too.
         task = plan(ledger, folds, records)
         if not task.done:
             known = ledger.content["tasks"].get(task.key, {"outputs": {}, "recipe": None})
-            before = known["outputs"]
             announce_other_folds(paths, known["recipe"], records)
             with task:
-                # Imports the workbook and the plots.
-                importlib.import_module(WRITER).write(task, paths, folds, first.constants, said)
-            for name in set(before) - set(task.outputs):
-                (paths.results / name).unlink(missing_ok=True)
+                # Imports the plots.
+                writer = importlib.import_module(WRITER)
+                writer.write(task, paths, writer.gather(folds, first.constants), first.constants)
+        task = plan_documents(ledger, folds, records, tables)
+        refresh_documents(task, paths, folds, first.constants, tables)
         ledger.hashes.save()
     finally:
         lock.release()
     return paths
 
 
+def refresh_documents(
+    task: Task,
+    paths: SummaryPaths,
+    folds: list[FoldPaths],
+    constants: dict[str, Any],
+    tables: dict[str, list[Path]],
+) -> None:
+    """Make notes, workbook and LaTeX of the tables that lie there, or keep them.
+
+    task : of `plan_documents`.
+    """
+    if task.done:
+        return
+    with task:
+        judged = importlib.import_module(JUDGES).read_judged(
+            folds, tables, constants | {"TRUTHS": ()}
+        )
+        importlib.import_module(DOCUMENTS).write_documents(
+            task, paths, folds, judged, constants, task.recipe["constants"]["remarks"]
+        )
+
+
+def later_tables(jobs: list[cli.Job]) -> dict[str, list[Path]]:
+    """The tables of steps 8, 9 and 10 that are up to date, by the folds' names."""
+    judged = {path for job in jobs for path in effects.tables_of(job.paths)}
+    if not any(path.is_file() for path in judged):
+        return {}
+    found, _ = effects.current_files(jobs)
+    return {name: [path for path in tables if path in judged] for name, tables in found.items()}
+
+
 def plan(ledger: Ledger, folds: list[FoldPaths], records: list[FoldRecord]) -> Task:
-    """The task that makes the summary of folds as they are today."""
+    """The task that makes the tables and figures of folds as they are today."""
     return ledger.task(
         "summary",
         inputs=list(fold_files(folds, ledger.constants["TRUTHS"])),
         constants=CONSTANTS,
-        parameters={
-            OF_FOLDS: {record.name: record.digest for record in records},
-            "constants of the folds": {record.name: record.constants for record in records},
-            "remarks": remarks(records),
-        },
+        parameters=parameters_of(records),
         makes=EVERYTHING,
     )
+
+
+def plan_documents(
+    ledger: Ledger,
+    folds: list[FoldPaths],
+    records: list[FoldRecord],
+    tables: dict[str, list[Path]],
+) -> Task:
+    """The task that makes notes, workbook, LaTeX and what a difference must be.
+
+    tables : of `later_tables`.
+    """
+    made = ledger.content["tasks"][KEY]["outputs"]
+    return ledger.task(
+        "documents",
+        inputs=[
+            *fold_files(folds, ledger.constants["TRUTHS"]),
+            *effects.external_files(tables),
+            *(ledger.paths.results / name for name in made if name.endswith(".csv")),
+        ],
+        constants=CONSTANTS,
+        parameters=parameters_of(records) | {"later steps": tables_named(tables)},
+        makes=EVERYTHING,
+    )
+
+
+def tables_named(tables: dict[str, list[Path]]) -> dict[str, list[str]]:
+    return {name: [path.name for path in found] for name, found in tables.items() if found}
+
+
+def parameters_of(records: list[FoldRecord]) -> dict[str, Any]:
+    """What the recipes of both tasks say about how the folds were made."""
+    return {
+        OF_FOLDS: {record.name: record.digest for record in records},
+        "constants of the folds": {record.name: record.constants for record in records},
+        "remarks": remarks(records),
+    }
 
 
 def announce_other_folds(

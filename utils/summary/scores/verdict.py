@@ -20,6 +20,8 @@ COLUMNS = [
 ]  # fmt: skip
 # z that differ by a smaller share are equal: they are sums in another order.
 ROUNDING = 1e-9
+# A smaller share of the mean is rounding, and no spread.
+NO_SPREAD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,27 @@ class Standing:
 
 
 def standing_of(folds: list[Relabelled]) -> Standing:
-    """Mean over folds; the folds' relabellings are independent, so their variances add up."""
+    """Mean over folds. Draw b of each fold is the same relabelling pi_b, so the draws of the
+    mean are the mean of the folds' draws.
+
+    Folds that share a base model share their neurons, and the folds' own variances then do not
+    add up: `null_sd` is that of the mean over the draws, of one fold alone the exact one.
+    """
     count = len(folds)
     lift = float(np.mean([fold.lift for fold in folds]))
     mean = float(np.mean([fold.null_mean for fold in folds]))
-    sd = float(np.sqrt(np.sum([fold.null_sd**2 for fold in folds]))) / count
     draws = min(len(fold.null) for fold in folds)
     null = np.mean([fold.null[:draws] for fold in folds], axis=0)  # (F, B) -> (B,)
+    sd = folds[0].null_sd if count == 1 else spread_of(null, mean)
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = sd if sd > 0 else np.nan
         return Standing(count, lift, mean, sd, (lift - mean) / scale, (null - mean) / scale)
+
+
+def spread_of(null: np.ndarray, mean: float) -> float:
+    """Standard deviation of the draws (B,) around their exact mean; 0 where it is rounding."""
+    sd = float(np.sqrt(np.mean((null - mean) ** 2)))
+    return sd if sd > NO_SPREAD * mean else 0.0
 
 
 def p_value(z: float, z_null: np.ndarray) -> float:

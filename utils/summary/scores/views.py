@@ -59,7 +59,18 @@ def make_view(tables: FoldTables, constants: Mapping[str, Any]) -> View:
     design = Design(n_folds, constants["BOOTSTRAP_DRAWS"], constants["SEED"])
     metrics = spread_budgets(constants["COMPARED_METRICS"], tables.scores.columns)
     compared = comparison_table(tables, constants["REFERENCES"], metrics, design)
-    summary = summary_table(tables, metrics, n_folds)
+    return view_of(tables, summary_table(tables, metrics, n_folds), compared, constants)
+
+
+def view_of(
+    tables: FoldTables,
+    summary: pd.DataFrame,
+    compared: pd.DataFrame,
+    constants: Mapping[str, Any],
+) -> View:
+    """A view of tables that are made already."""
+    n_folds = constants["N_FOLDS"]
+    metrics = spread_budgets(constants["COMPARED_METRICS"], tables.scores.columns)
     repeated = n_folds if describe(tables.folds, n_folds) else None
     return View(tables, metrics, summary, compared, repeated)
 

@@ -1,20 +1,22 @@
-"""Writes every file of the summary across folds."""
+"""Writes the tables and figures of step 7 across folds."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from utils.errors import UserError
-from utils.judge.names import CEILING, ORACLE
+from utils.judge.names import CEILING, NEURON, ORACLE
 from utils.run.paths import FoldPaths
 from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
-from utils.summary.documents import latex, short, workbook
 from utils.summary.figures import catalogue
 from utils.summary.figures.save import save_figures
 from utils.summary.folds.read_tables import folds_with, load, read_all, read_relabelled
+from utils.summary.folds.records import by_value
 from utils.summary.folds.tables import seconds_per_fold
-from utils.summary.scores import notes, overview
+from utils.summary.rankings import Key
+from utils.summary.scores import overview
 from utils.summary.scores.comparisons import WrongConstant
 from utils.summary.scores.means import settings_table
 from utils.summary.scores.times import times_table
@@ -23,58 +25,107 @@ from utils.summary.scores.views import View, make_view, reference_lifts, specifi
 from utils.truth import REPAIR
 
 
-def write(
-    task: Task,
-    paths: SummaryPaths,
-    folds: list[FoldPaths],
-    constants: dict[str, Any],
-    remarks: list[str],
-) -> None:
-    """Read the folds, compare across them, and write tables, workbook, LaTeX and figures.
+@dataclass(frozen=True)
+class Summarised:
+    """What the folds say together by step 7's tables: all that is written about them."""
 
-    remarks : sentences about how the folds were made, for the notes.
+    views: list[View]
+    verdicts: pd.DataFrame
+    references: pd.DataFrame
+    crossed: pd.DataFrame
+    layer: pd.DataFrame
+    truths: pd.DataFrame
+    overview: pd.DataFrame
+    times: pd.DataFrame
+    seconds: dict[Key, float]
+
+    @property
+    def sheets(self) -> dict[str, pd.DataFrame]:
+        """The tables of step 7, by the names of their sheets in the workbook."""
+        scores = [view.tables.scores.assign(truth=view.truth) for view in self.views]
+        scores = [table[["truth", *table.columns.drop("truth")]] for table in scores]
+        settings = [settings_table(view.tables, view.metrics[0]) for view in self.views]
+        return {
+            "Verdict": self.verdicts,
+            "Summary": below([view.summary for view in self.views]),
+            "Comparisons": below([view.compared for view in self.views]),
+            "Scores": below(scores),
+            "Settings": below(settings),
+            "Times": self.times,
+        }
+
+    @property
+    def whole(self) -> View:
+        """The truth that most folds have."""
+        return max(self.views, key=lambda view: len(view.tables.folds))
+
+
+def gather(folds: list[FoldPaths], constants: dict[str, Any]) -> Summarised:
+    """Read the folds and compare across them.
 
     Raises
     ------
-    UserError : REFERENCES or COMPARED_METRICS names what is not there.
+    UserError : REFERENCES or COMPARED_METRICS names what is not there, or folds differ in m.
     """
     present = {name: folds_with(folds, name) for name in constants["TRUTHS"]}
     present = {name: found for name, found in present.items() if found}
-    repaired, percent = present.get(REPAIR, []), constants["POSITIVE_PERCENT"]
+    repaired, column = present.get(REPAIR, []), lift_column(constants)
     try:
         views = [make_view(load(found, name), constants) for name, found in present.items()]
     except WrongConstant as error:
         raise UserError(str(error)) from None
-    whole = max(views, key=lambda view: len(view.tables.folds))
-    column = f"lift@{percent:g}%"
-    times = times_table(whole.tables.times, whole.tables.folds)
-    seconds = seconds_per_fold(times)
+    refuse_other_sizes(views)
     references = reference_lifts(views, column)
     verdicts = read_verdicts(present, references)
     crossed = read_all(repaired, "specificity", ["level", "method", "setting", "truth_setting"])
     layer = overview.layer_table(read_all(repaired, "repair_table", ["setting", "loss_m1"]))
-    truths = overview.truth_agreement(verdicts)
+    whole = max(views, key=lambda view: len(view.tables.folds)).tables
+    times = times_table(whole.times, whole.folds)
+    seconds = seconds_per_fold(times)
     intervals = {view.truth: view.intervals(column) for view in views}
-    table = overview.overview_table(verdicts, intervals, specificities(crossed, column), seconds)
-    found = overview.sentences(verdicts, references, truths, layer, f"{percent:g}%")
-    said = notes.of(whole.tables, whole.metrics, constants["N_FOLDS"]) + remarks
+    return Summarised(
+        views, verdicts, references, crossed, layer, overview.truth_agreement(verdicts),
+        overview.overview_table(verdicts, intervals, specificities(crossed, column), seconds),
+        times, seconds,
+    )  # fmt: skip
+
+
+def lift_column(constants: dict[str, Any]) -> str:
+    return f"lift@{constants['POSITIVE_PERCENT']:g}%"
+
+
+def refuse_other_sizes(views: list[View]) -> None:
+    """One relabelling serves all folds, so all have the same neurons.
+
+    Raises
+    ------
+    UserError : names the sizes and their folds.
+    """
     for view in views:
-        said += notes.absent_truth(view.truth, view.tables.folds, whole.tables.folds)
-        said += notes.fewer_positives(view.tables, percent)
-    sheets = sheets_of(views, verdicts, times)
-    task.save_table(paths.table("overview"), table)
+        scores = view.tables.scores
+        neurons = scores[scores["level"] == NEURON].groupby("fold")["n_items"].max()
+        if neurons.nunique() > 1:
+            sizes = by_value({fold: f"{int(m)} neurons" for fold, m in neurons.items()})
+            raise UserError(
+                f"the folds' layers have different sizes: {sizes}; name folds of one size with "
+                "--fold"
+            )
+
+
+def write(task: Task, paths: SummaryPaths, found: Summarised, constants: dict[str, Any]) -> None:
+    """Write tables and figures."""
+    sheets = found.sheets
+    task.save_table(paths.table("overview"), found.overview)
     for name in ("Verdict", "Summary", "Comparisons", "Times"):
         task.save_table(paths.table(name.lower()), sheets[name])
-    task.save_table(paths.table("truths"), truths)
-    if len(layer):
-        task.save_table(paths.table("layer"), layer)
-    task.save_bytes(paths.notes, ("\n".join([*found, "", *said]) + "\n").encode())
-    front = workbook.Front(found, f"{column} by each truth", short.short_table(table), short.LEGEND)
-    task.save_bytes(paths.workbook, workbook.render(front, notes.COLUMNS, said, sheets))
-    text = latex.document(views, verdicts, seconds, [*found, *said])
-    task.save_bytes(paths.latex, text.encode())
-    across = catalogue.AcrossTruths(verdicts, references, crossed)
-    captions = save_figures(task, paths, catalogue.every_figure(views, across, seconds, percent))
+    task.save_table(paths.table("truths"), found.truths)
+    if len(found.layer):
+        task.save_table(paths.table("layer"), found.layer)
+    across = catalogue.AcrossTruths(found.verdicts, found.references, found.crossed)
+    figures = catalogue.every_figure(
+        found.views, across, found.seconds, constants["POSITIVE_PERCENT"]
+    )
+    captions = save_figures(task, paths, figures)
     task.save_bytes(paths.captions, f"{captions.text}\n".encode())
     task.save_bytes(paths.latex_captions, captions.latex.encode())
 
@@ -91,22 +142,6 @@ def read_verdicts(folds: dict[str, list[FoldPaths]], references: pd.DataFrame) -
         k, relabelled = read_relabelled(found, truth)
         parts.append(verdict_table(truth, relabelled, k, *best))
     return pd.concat(parts, ignore_index=True)
-
-
-def sheets_of(
-    views: list[View], verdicts: pd.DataFrame, times: pd.DataFrame
-) -> dict[str, pd.DataFrame]:
-    """The tables of the workbook, by the names of their sheets."""
-    scores = [view.tables.scores.assign(truth=view.truth) for view in views]
-    scores = [table[["truth", *table.columns.drop("truth")]] for table in scores]
-    return {
-        "Verdict": verdicts,
-        "Summary": below([view.summary for view in views]),
-        "Comparisons": below([view.compared for view in views]),
-        "Scores": below(scores),
-        "Settings": below([settings_table(view.tables, view.metrics[0]) for view in views]),
-        "Times": times,
-    }
 
 
 def below(tables: list[pd.DataFrame]) -> pd.DataFrame:
