@@ -19,8 +19,7 @@ from utils.methods.chosen import Methods, chosen_methods, stands_under
 from utils.methods.cut import first_of, table_of
 from utils.methods.evidence import Evidence
 from utils.methods.evidence_of_fold import evidence_of
-from utils.methods.method import Method
-from utils.methods.own.option import remember_file
+from utils.methods.method import SOURCE, Method
 from utils.methods.rank import score_and_rank
 from utils.model.caches import cache_inputs
 from utils.model.inputs import M1, Inputs
@@ -31,6 +30,7 @@ from utils.ranking import rank_by
 from utils.run.cli import Job, add_budget, add_device
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
+from utils.run.record import remember_file
 from utils.run.stopwatch import Stopwatch
 
 # The methods of each setting, by its name.
@@ -125,7 +125,8 @@ def localise(job: Job, ledger: Ledger, evidence: Evidence, setting: str, method:
     if task.done:
         return False
     activation_function(evidence.tail.activation)  # its import is nobody's running time
-    remember_file(ledger, method)
+    if method.file is not None:
+        remember_file(ledger.content, SOURCE, method.source, method.file)
     with task:
         watch, saved = Stopwatch(), evidence.saved_s
         found = score_and_rank(method.function, evidence)

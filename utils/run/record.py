@@ -13,6 +13,8 @@ from utils.errors import UserError
 from utils.run.machine import describe
 from utils.run.paths import FoldPaths
 
+# Where provenance.json keeps the place of each file of methods, by the hash of its code.
+FILES = "files of methods"
 TIME_COLUMNS = ["ds", "fold", "setting", "method", "n", "elapsed_s", "device"]
 
 
@@ -68,6 +70,17 @@ def forget_code(content: dict[str, Any]) -> None:
     used = {digest for task in tasks for digest in task["recipe"]["code"].values()}
     codes = content.get("code", {})
     content["code"] = {key: codes[key] for key in sorted(used & codes.keys())}
+
+
+def remember_file(content: dict[str, Any], constant: str, digest: str, file: Path) -> None:
+    """Note where the file of a user's methods lies, so that it is found when it changes.
+
+    constant : under which tasks have the hash of such a file; those of no task are forgotten.
+    """
+    tasks = content["tasks"].values()
+    on_record = {task["recipe"]["constants"].get(constant) for task in tasks}
+    files = {k: v for k, v in content.get(FILES, {}).items() if k in on_record}
+    content[FILES] = files | {digest: str(file)}
 
 
 def times_table(

@@ -7,9 +7,7 @@ from utils.methods.chosen import Methods
 from utils.methods.method import SOURCE, Method
 from utils.methods.own.load import code_digest, load_methods
 from utils.run.ledger import Ledger
-
-# Where provenance.json keeps the place of each file, by the hash of its code.
-FILES = "files of methods"
+from utils.run.record import FILES
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -28,16 +26,6 @@ def methods_of(args: argparse.Namespace, ours: Methods) -> dict[tuple[str, str],
     """
     path = getattr(args, "methods", None)
     return {} if path is None else load_methods(path, ours)
-
-
-def remember_file(ledger: Ledger, method: Method) -> None:
-    """Note where the file of a user's method lies, so that `why_edited` finds it again."""
-    if method.file is None:
-        return
-    tasks = ledger.content["tasks"].values()
-    on_record = {task["recipe"]["constants"].get(SOURCE) for task in tasks}
-    files = {k: v for k, v in ledger.content.get(FILES, {}).items() if k in on_record}
-    ledger.content[FILES] = files | {method.source: str(method.file)}
 
 
 def why_edited(ledger: Ledger, key: str) -> str | None:
