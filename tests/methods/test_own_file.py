@@ -14,11 +14,13 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from utils.methods import METHODS, own
+from utils.methods.method import SOURCE
 from utils.methods.own.load import code_digest, run_file
 from utils.methods.own.names import MOST_BYTES, why_no_function
-from utils.methods.own.option import FILES, remember_file, why_edited
+from utils.methods.own.option import why_edited
 from utils.run.cli import left_out
 from utils.run.hashing import HashCache
+from utils.run.record import FILES, remember_file
 
 NEG, POS = np.array([1, 4, 6]), np.array([0, 2, 3])
 HEAD = "import numpy as np\nfrom utils.methods.own import fl_method\n"
@@ -103,7 +105,7 @@ def test_an_edited_file_is_noticed_and_one_that_is_away_is_not(mine):
         content={"tasks": {"5/a": {"recipe": recipe}, "4/b": {"recipe": {"constants": {}}}}},
         hashes=HashCache(mine.parent / "none"),
     )
-    remember_file(ledger, method)
+    remember_file(ledger.content, SOURCE, method.source, method.file)
     assert ledger.content[FILES] == {method.source: str(mine)}
     assert why_edited(ledger, "5/a") is None and why_edited(ledger, "4/b") is None
     mine.write_text(mine.read_text() + "x = 1\n")
