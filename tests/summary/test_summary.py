@@ -467,7 +467,7 @@ def test_unknown_names_in_the_constants_are_refused(tables):
 def test_unknown_names_in_the_constants_are_the_user_s_mistake(jobs):
     folds, wrong = [job.paths for job in jobs], jobs[0].constants | {"REFERENCES": ("C",)}
     with pytest.raises(UserError, match="REFERENCES names 'C'"):
-        write.write("nothing is written", folds[0], folds, wrong, [])
+        write.gather(folds, wrong)
 
 
 @pytest.mark.parametrize(
