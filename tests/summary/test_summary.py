@@ -119,7 +119,7 @@ def test_the_finding_is_sorted_and_complete(jobs, patched):
     assert "By 'change', " in sentences and "beat chance in these models" in sentences
     title, columns, *rows, legend = head.splitlines()
     assert title == "lift@5% by each truth" and columns.split()[:5] == [
-        "method", "change", "95%", "p", "#"
+        "method", "change", "traded", "95%", "p"
     ]  # fmt: skip
     assert [row[: columns.index("change")].split()[0] for row in rows] == [
         name.removeprefix("'") for name in table["method"]
