@@ -7,7 +7,7 @@ In each of 5 folds the truth's heavy neurons and the ranking's are drawn by chan
 every call is a false one. Where the neurons are shared, as in folds that are fine-tuned from
 one base model, a neuron is about as heavy in every fold, in the truth and in the ranking;
 where they are not, the folds have nothing in common. `rejected` is the share of repetitions
-with p <= 0.05 for the mean lift@1% over folds.
+with p <= 0.05 for the mean lift@5% over folds.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from utils.judge.verdict.relabelling import membership, overlap_matrix, positive
 from utils.run import storage
 
 OUTPUT = Path(__file__).parent / "results" / "relabelling_level.csv"
-M, D, FOLDS, PERCENT = 96, 8, 5, 1
+M, D, FOLDS, PERCENT = 96, 12, 5, 5
 DRAWS, LEVEL = 199, 0.05
 SPREAD = 1.0  # sd of the logarithm of a neuron's weight in truth and ranking
 OF_FOLD = 0.3  # sd of what a fold adds to it where neurons are shared

@@ -48,6 +48,7 @@ PRELOADED = (
     "utils.judge.transplant.fold",
     "utils.judge.layers.fold",
     "utils.judge.planted.fold",
+    "utils.judge.retrain.fold",
     "utils.data.misclassification",
     "utils.summary.scores.write",
     "utils.summary.effects.write",

@@ -52,7 +52,7 @@ def of_vit(model, pixels: torch.Tensor) -> Logits:
 def retrain(
     logits: Logits, matrices, chosen: np.ndarray, labels: np.ndarray, fitted, held_out
 ) -> dict[str, Kept]:
-    """docs/definitions.md 14 step by step; chosen: canonical indices, in a ranking's order."""
+    """docs/definitions.md 15 step by step; chosen: canonical indices, in a ranking's order."""
     start = [torch.as_tensor(w).double() for w in matrices]
     size = start[0].numel()
     places = [chosen[chosen < size], chosen[chosen >= size] - size]
