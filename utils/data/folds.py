@@ -58,7 +58,7 @@ def make_fold(
         )
         # mkdtemp makes it readable for the owner alone
         set_mode = partial(temporary.chmod, folder.parent.stat().st_mode & 0o777)
-        if_it_can(folder.parent, "chmod", NO_MODE, set_mode)
+        if_it_can("chmod", NO_MODE, set_mode)
         fold.save_to_disk(linked(temporary))
         temporary.rename(folder)
     except OSError as error:

@@ -40,7 +40,7 @@ def _read_rows(file: Path, info: datasets.DatasetInfo) -> datasets.Dataset:
     except OSError as error:
         if not lacks(error):
             raise
-        say_lacking(file.parent, "mmap", NO_MAP, error)
+        say_lacking("mmap", NO_MAP, error)
         return datasets.Dataset.from_file(str(file), info=info, in_memory=True)
 
 

@@ -119,7 +119,7 @@ def _load_whole(file: Path, error: OSError) -> dict[str, Stored]:
     """The tensors of a .safetensors file where the file system cannot map it."""
     from safetensors.torch import load
 
-    say_lacking(file.parent, "mmap", NO_MAP, error)
+    say_lacking("mmap", NO_MAP, error)
     return {key: _in_memory(value, False) for key, value in load(file.read_bytes()).items()}
 
 

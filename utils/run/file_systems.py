@@ -36,8 +36,8 @@ def say_once(text: str) -> None:
         print(text, flush=True)
 
 
-def if_it_can(folder: Path, what: str, without: str, ask: Callable[[], Any]) -> None:
-    """Ask the file system of `folder` for what the step can do without.
+def if_it_can(what: str, without: str, ask: Callable[[], Any]) -> None:
+    """Ask the file system for what the step can do without.
 
     what : what is asked for, such as "fsync". without : what is not guaranteed then.
     """
@@ -46,11 +46,11 @@ def if_it_can(folder: Path, what: str, without: str, ask: Callable[[], Any]) -> 
     except OSError as error:
         if not lacks(error):
             raise
-        say_lacking(folder, what, without, error)
+        say_lacking(what, without, error)
 
 
-def say_lacking(folder: Path, what: str, without: str, error: OSError) -> None:
-    say_once(f"{folder} has no {what} ({error.strerror or error}): {without}")
+def say_lacking(what: str, without: str, error: OSError) -> None:
+    say_once(f"the file system has no {what} ({error.strerror or error}): {without}")
 
 
 def shared_memory_left() -> int | None:

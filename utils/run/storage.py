@@ -42,9 +42,9 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], None], size: int) -> No
             write(file)
             file.flush()
             flush_to_disk = partial(os.fsync, file.fileno())
-            if_it_can(path.parent, "fsync", NO_FLUSH, flush_to_disk)
+            if_it_can("fsync", NO_FLUSH, flush_to_disk)
         set_mode = partial(Path(temporary).chmod, 0o666 & ~_umask())
-        if_it_can(path.parent, "chmod", NO_MODE, set_mode)
+        if_it_can("chmod", NO_MODE, set_mode)
         Path(temporary).replace(path)
         temporary = None
     except OSError as error:
@@ -229,7 +229,7 @@ def load_array(
     except OSError as error:
         if not lacks(error):
             raise
-        say_lacking(path.parent, "mmap", NO_MAP, error)
+        say_lacking("mmap", NO_MAP, error)
         return np.fromfile(path, dtype, math.prod(found), offset=offset).reshape(found)
 
 
@@ -240,7 +240,7 @@ def open_array(path: Path) -> np.ndarray:
     except OSError as error:
         if not lacks(error):
             raise
-        say_lacking(path.parent, "mmap", NO_MAP, error)
+        say_lacking("mmap", NO_MAP, error)
         return np.load(path)
 
 
