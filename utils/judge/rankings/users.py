@@ -13,7 +13,6 @@ from utils.model.inputs import Inputs
 from utils.run.cli import Job
 from utils.run.ledger import Ledger
 
-
 CONSTANT = (
     "is constant: it ranks nothing, its values are those of chance and its correlations do not "
     "exist"
