@@ -1,7 +1,6 @@
 """Every refusal in the code is met in a test: words of its message stand in one."""
 
 import ast
-import re
 from functools import cache
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def is_met(parts: tuple[str, ...]) -> bool:
     """Whether three words in a row of the message stand in a test, or two with ten letters."""
     said = text_of_tests()
     for part in parts:
-        words = re.findall(r"\S+", part)
+        words = [word.strip(";:,(") for word in part.split()]
         for i in range(len(words) - 1):
             three = " ".join(words[i : i + 3])
             two = " ".join(words[i : i + 2])
