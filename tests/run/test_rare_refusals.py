@@ -5,9 +5,13 @@ import argparse
 import numpy as np
 import pytest
 
-from utils.data import settings
+from utils.data import idx, settings
 from utils.data.setting_names import COLUMNS
 from utils.errors import UserError
+from utils.judge.rankings.files import of_another_ranking
+from utils.judge.rankings.source import ScoreSource
+from utils.model import tensors
+from utils.ranking import RankingKey
 from utils.run import arguments, devices, profile_rules, storage
 from utils.run.paths import FoldPaths
 
@@ -71,3 +75,32 @@ def test_a_fold_given_twice():
     args = argparse.Namespace(ds="digits", fold=[0, 0])
     with pytest.raises(UserError, match="fold 0 is given twice; name each fold once"):
         arguments.check_arguments(1, args)
+
+
+def test_a_tensor_under_two_names(tmp_path):
+    import torch
+
+    both = {"a.weight": torch.ones(2), "module.a.weight": torch.ones(2)}
+    torch.save(both, tmp_path / "pytorch_model.bin")
+    said = "has a.weight twice, under several prefixes; keep one"
+    with pytest.raises(UserError, match=said), tensors.open_tensors(tmp_path):
+        pass
+
+
+def test_images_without_a_pixel(tmp_path):
+    for name, magic, sizes in (
+        ("train-images-idx3-ubyte", 0x803, (2, 0, 3)), ("train-labels-idx1-ubyte", 0x801, (2,))
+    ):  # fmt: skip
+        content = b"".join(number.to_bytes(4, "big") for number in (magic, *sizes))
+        (tmp_path / name).write_bytes(content + bytes(2 * (len(sizes) == 1)))
+    files = {kind: tmp_path / f"train-{kind}-idx{n}-ubyte" for kind, n in
+             (("images", 3), ("labels", 1))}  # fmt: skip
+    with pytest.raises(UserError, match="holds images without a pixel"):
+        idx.read_split(files)
+
+
+def test_a_ranking_of_other_scores(tmp_path):
+    key = RankingKey("all", "weight", "bl")
+    source = ScoreSource(key, tmp_path / "s.npy", tmp_path / "r.npy", 5)
+    said = str(of_another_ranking(source, ValueError("row 3")))
+    assert said.endswith(r"r.npy does not belong to s.npy (row 3); run exp-fl-5-5.py again")

@@ -20,7 +20,7 @@ USER_MISTAKE = 2
 # Options for inputs that do not lie below --root, and what they point to.
 ROOTS = {"--data-root": "dataset/", "--training-root": "out_vit_*/"}
 # Bytes of a file's name, and of a data set's, which stands in those of folders, logs and locks.
-MOST_NAME, MOST_DS = 255, 150
+MOST_NAME, MOST_DS = 255, 100
 # Steps that take a user's own methods.
 TAKE_METHODS = ("5", "9", "10")
 
