@@ -28,12 +28,8 @@ from utils.model.opening import open_inputs
 from utils.model.states import States
 from utils.model.tail import Tail, activation_function
 from utils.ranking import rank_by
-<<<<<<< HEAD
-=======
 from utils.run import storage
 from utils.run.cli import Job, add_budget, add_device
-from utils.run.devices import pick_device
->>>>>>> 023aff2 (One bad score file is one line, and score files that no step reads are named)
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
 from utils.run.stopwatch import Stopwatch
