@@ -4,6 +4,7 @@ import argparse
 
 from utils.judge.details.fold import write_curves, write_permutations
 from utils.judge.rankings.fold import find_sources, require_references
+from utils.judge.rankings.misplaced import report_misplaced
 from utils.judge.rankings.source import Rankings
 from utils.judge.rankings.users import record_given_seconds
 from utils.judge.references.fold import (
@@ -47,6 +48,7 @@ def work(job: cli.Job) -> None:
 def evaluate(job: cli.Job, inputs: Inputs, methods: Methods) -> None:
     """Make the tables of the job's fold, or keep them where nothing has changed."""
     settings, sources = find_sources(job, inputs, methods)  # ours, and those dropped in
+    report_misplaced(job, inputs.ledger, settings)
     random = write_random(job, inputs)
     next_step = write_optimizer_step(job, inputs)
     credited = write_credits(job, inputs) if REPAIR in job.constants["TRUTHS"] else []

@@ -234,8 +234,11 @@ def test_rows_of_ours_are_no_free_names():
 def test_one_bad_method_is_one_line_for_all_folds():
     bad = "--methods weight/bad"
     jobs = [
-        SimpleNamespace(left_out={bad: f"weight/bad returned {fold} NaN"} | more)
+        SimpleNamespace(
+            left_out={bad: (f"weight/bad returned {fold} NaN", ())} | more,
+            paths=SimpleNamespace(fold=fold),
+        )
         for fold, more in enumerate(({}, {"a file": "a file"}, {}))
     ]
     lines = left_out([(job, None) for job in jobs])
-    assert lines == ["left out in 3 folds: weight/bad returned 0 NaN", "left out: a file"]
+    assert lines == ["left out in folds 0, 1, 2: weight/bad returned 0 NaN", "left out: a file"]

@@ -6,6 +6,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import pytest
 from utils.errors import UserError
 from utils.judge.names import GIVEN
 from utils.judge.rankings.users import read_seconds
+from utils.run.cli import left_out
 
 D, M = pipeline.SIZES["hidden_size"], pipeline.SIZES["intermediate_size"]
 N = 2 * D * M
@@ -203,3 +205,68 @@ def test_given_seconds_are_summed_over_settings_and_shown(server, root):
     assert server.run(7, root, constants=pipeline.QUICK).status == 0
     times = pd.read_csv(root / RESULTS / "exp-fl-5-7_time.csv")
     assert GIVEN not in set(times["device"])
+
+
+def test_score_files_in_the_wrong_place_or_form_are_named_each_time(server, stages, root):
+    """One line each, and step 7 goes on; nothing of ours is named, nor of a fold without them."""
+    places = {
+        "weight_root_score.npy": "has to lie in the folder of a setting, such as",
+        "misclf_info/weight_there_score.npy": "has to lie in the folder of a setting",
+        "tgt_top99/neuron_nowhere_score.npy": "has to lie in the folder of a setting",
+        "all/deep/weight_deep_score.npy": "has to lie in the folder of a setting",
+        "all/Neuron_mine_score.npy": "has to begin with neuron_ or weight_, in small letters",
+        "all/WEIGHT_loud_SCORE.NPY": "has to end with _score.npy",
+        "all/weight_packed_score.npz": "has to end with _score.npy",
+        "all/weight_many_scores.npy": "has to end with _score.npy",
+        "all/neuron_bare.npy": "has to end with _score.npy",
+        f"../../out_vit_{pipeline.NAME}/weight_beside_score.npy": "has to lie in the folder",
+        "../weight_above_score.npy": "has to lie in the folder of a setting",
+    }
+    for name in places:
+        path = root / RESULTS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            np.save(file, SCORES)
+    for _ in range(2):  # what is kept says it too
+        done = server.run(7, root, constants=pipeline.QUICK, summary=False)
+        assert done.status == 0, done.stderr
+        lines = [x for x in done.stdout.splitlines() if "is not compared: " in x]
+        assert len(lines) == len(places), lines
+        for name, said in places.items():
+            (line,) = [line for line in lines if f"{Path(name).name} is not" in line]
+            assert said in line
+    table = RESULTS / "exp-fl-5-7_scores.csv"
+    assert (root / table).read_bytes() == stages[7].after[str(table)]
+
+
+def test_one_bad_file_in_every_setting_is_one_line(server, root):
+    settings = pd.read_csv(root / RESULTS / "misclf_info" / "settings.csv")
+    settings = list(settings.loc[settings["status"] == "ok", "setting"])
+    for number, name in enumerate(settings):
+        np.save(root / RESULTS / name / "weight_mine_score.npy", SCORES[: number + 3])
+        np.save(root / RESULTS / name / "neuron_flat_score.npy", np.zeros(M, F32))
+        (root / RESULTS / name / "neuron_flat_time.txt").write_text("long")
+        np.save(root / RESULTS / name / "Weight_odd_score.npy", SCORES)
+    done = server.run(7, root, constants=pipeline.QUICK, summary=False)
+    assert len(settings) > 1 and done.status == 2
+    where = f"left out in the settings {', '.join(settings)}: "
+    shape, seconds = sorted(done.stderr.splitlines(), key=lambda line: "seconds" in line)
+    assert where in shape and "all/weight_mine_score.npy has shape (3,)" in shape
+    assert where in seconds and "neuron_flat_time.txt holds no number of seconds" in seconds
+    more = len(settings) - 1
+    assert done.stdout.count("is constant: ") == 1
+    assert f"neuron_flat_score.npy (and in {more} more settings) is constant" in done.stdout
+    assert done.stdout.count(f"(and {more} more of its name) is not compared") == 1
+
+
+def test_folds_and_settings_of_a_line_are_all_in_it():
+    def job(fold: int, *settings: str) -> tuple:
+        left = {"f.npy": (f"fold{fold}/f.npy has another shape", settings)}
+        return SimpleNamespace(paths=SimpleNamespace(fold=fold), left_out=left), None
+
+    (line,) = left_out([job(0, "all", "top1"), job(1, "all", "top1"), job(4, "top1")])
+    assert line == (
+        "left out in the settings all, top1 of folds 0, 1 and the settings top1 of fold 4: "
+        "fold0/f.npy has another shape"
+    )
+    assert left_out([job(3)]) == ["left out: fold3/f.npy has another shape"]

@@ -112,7 +112,8 @@ def test_everything_of_the_summary_is_on_it(made):
     cells = re.findall("<td>(.*?)</td>", row)
     assert cells[0] == f"{overview.loc['A', 'lift change']:.2f}"
     ends = (overview.loc["A", "low change"], overview.loc["A", "high change"])
-    assert cells[1] == short.interval(*ends)
+    assert cells[1] == f"{overview.loc['A', 'null_mean change']:.2f}"
+    assert cells[2] == short.interval(*ends)
     for title in ("Where the weights lie", "Mean ranks", "What could be reached"):
         assert page.count(f">{title}</h3>") == 1, title
     drawn = [
@@ -167,7 +168,7 @@ def test_what_steps_8_and_9_add_is_on_it_when_they_have_run(root, undrawn):
     assert report.NOT_YET not in page and "A transplant needs M2" in page
     for title in ("Planted faults", "Loss recovered against K"):
         assert f">{title}</h3>" in page, title
-    assert page.count('<th scope="col">neurons, lift@R</th>') == 1
+    assert page.count('<th scope="col">neurons, 1, lift@R</th>') == 1
 
 
 def test_what_is_older_than_the_scores_is_not_on_it(root, undrawn):

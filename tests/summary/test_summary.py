@@ -119,7 +119,7 @@ def test_the_finding_is_sorted_and_complete(jobs, patched):
     assert "By 'change', " in sentences and "beat chance in these models" in sentences
     title, columns, *rows, legend = head.splitlines()
     assert title == "lift@5% by each truth" and columns.split()[:5] == [
-        "method", "change", "95%", "p", "#"
+        "method", "change", "traded", "95%", "p"
     ]  # fmt: skip
     assert [row[: columns.index("change")].split()[0] for row in rows] == [
         name.removeprefix("'") for name in table["method"]
@@ -467,7 +467,7 @@ def test_unknown_names_in_the_constants_are_refused(tables):
 def test_unknown_names_in_the_constants_are_the_user_s_mistake(jobs):
     folds, wrong = [job.paths for job in jobs], jobs[0].constants | {"REFERENCES": ("C",)}
     with pytest.raises(UserError, match="REFERENCES names 'C'"):
-        write.write("nothing is written", folds[0], folds, wrong, [])
+        write.gather(folds, wrong)
 
 
 @pytest.mark.parametrize(

@@ -166,18 +166,31 @@ def rebuilt(paths) -> list[str]:
     ends = ends.sort_values("method", key=lambda names: names.map(order.index), kind="stable")
     ends = ends.rename(columns={"mean": "lift"})[["truth", "method", "lift"]]
     truths, layer = (pd.read_csv(paths.table(name)) for name in ("truths", "layer"))
-    return overview.sentences(verdict, ends, truths, layer, "20%")
+    return overview.sentences(verdict, ends, truths, layer, "20%", values_of(verdict, summary), 5)
+
+
+def values_of(verdict, summary) -> dict[str, pd.DataFrame]:
+    """Each truth's lifts, (folds, methods), of the methods that the verdict has."""
+    found = {}
+    for truth, rows in verdict.groupby("truth", sort=False):
+        lifts = summary[(summary["truth"] == truth) & (summary["metric"] == "lift@20%")]
+        lifts = lifts.assign(method=lifts["method"].str.removeprefix("'"))
+        by_method = lifts.set_index(["level", "method"]).filter(regex=r"^fold\d+$").T
+        found[truth] = by_method[list(zip(rows["level"], rows["method"], strict=True))]
+    return found
 
 
 def test_the_sentences_hold_only_numbers_of_files(paths, jobs):
     said, _, notes = paths.notes.read_text(encoding="utf-8").partition("\n\n")
-    assert said.splitlines() == rebuilt(paths)
+    first, *lines = said.splitlines()
+    assert first.startswith("Which truth predicts repair? Not known yet: run exp-fl-5-10.py")
+    assert lines == rebuilt(paths)
     assert summarise.finding(paths, jobs[0].constants).strip().startswith(said)
-    assert len(said.splitlines()) == 3 + 3 + 1 and notes
+    assert len(said.splitlines()) == 1 + 3 + 3 + 1 and notes
 
 
 def test_the_sentences_say_what_the_tables_say(paths, verdict):
-    said = paths.notes.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    said = paths.notes.read_text(encoding="utf-8").split("\n\n")[0].splitlines()[1:]
     for truth, line in zip(TRUTHS, said, strict=False):
         rows = verdict[verdict["truth"] == truth]
         told = rows[rows["p_adjusted"] <= 0.05]
@@ -188,7 +201,9 @@ def test_the_sentences_say_what_the_tables_say(paths, verdict):
             f"{below} {be} below it (p <= 0.05 adjusted over methods)."
         )
         best = rows.loc[rows["lift"].idxmax()]
-        assert f"Best: {best['method']}, lift@20% {best['lift']:.2f}" in line
+        assert f"Best: {best['method']}, lift@20% {best['lift']:.2f}; not told apart: " in line
+        times = best["lift"] / best["null_mean"]
+        assert f"That lift is {times:.1f} times the {best['null_mean']:.2f} that trading" in line
     share = verdict.set_index(["truth", "method"]).loc[("change", "is_change"), "share_of_ceiling"]
     assert f"{100 * share:.0f}% of the way from chance to the ceiling" in said[0]
     assert not re.search("ceiling", said[2])
@@ -200,9 +215,12 @@ def test_the_sentences_say_what_the_tables_say(paths, verdict):
 def test_the_table_on_the_terminal_is_the_overview(paths, jobs):
     text = summarise.finding(paths, jobs[0].constants)
     table = pd.read_csv(paths.table("overview"))
-    inside = text.partition("lift@20% by each truth\n")[2].partition("\np: beyond")[0]
+    inside = text.partition("lift@20% by each truth\n")[2].partition("\nlift: 1 is")[0]
     head, *rows = inside.split("\n")
-    assert [head.count(word) for word in (*TRUTHS, "95%", "#", "seconds")] == [1, 1, 1, 3, 3, 1]
+    assert [head.count(word) for word in (*TRUTHS, "traded", "#", "seconds")] == [
+        2, 1, 2, 3, 3, 1,
+    ]  # fmt: skip
+    assert "of ceiling (change)" in head and "specificity (repair)" in head
     assert len(rows) == len(table)
     for line, row in zip(rows, table.to_dict("records"), strict=True):
         for truth in TRUTHS:

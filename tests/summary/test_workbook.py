@@ -34,6 +34,7 @@ SHORT = short.short_table(
             "method": ["bl", "=ig"],
             "level": ["weight", "weight (from neuron)"],
             "lift change": [0.5, 3.25],
+            "null_mean change": [0.9, 1.5],
             "low change": [0.1, np.nan],
             "high change": [0.9, np.nan],
             "p_adjusted change": [0.04321, 1.0],
@@ -143,25 +144,25 @@ def test_the_overview_is_what_the_terminal_prints(book):
     """The sentences, the table with its numbers as numbers, the legend."""
     rows = list(book["Overview"].values)
     assert [row[0] for row in rows[:4]] == [*FOUND, None, "lift@1% by each truth"]
-    assert rows[4] == (None, *["change"] * 1, *[None] * 4, *[None] * 3)
+    assert rows[4] == (None, *["change"] * 1, *[None] * 5, *[None] * 3)
     assert rows[5] == tuple(name for _, name in SHORT.columns)
-    assert rows[6] == ("bl", 0.5, 0.1, 0.9, 0.04321, 2, -0.01, None, 0.0123)
-    assert rows[7] == ("=ig *", 3.25, None, None, 1, 1, 0.4, 2, 12)
+    assert rows[6] == ("bl", 0.5, 0.9, 0.1, 0.9, 0.04321, 2, -0.01, None, 0.0123)
+    assert rows[7] == ("=ig *", 3.25, 1.5, None, None, 1, 1, 0.4, 2, 12)
     assert rows[8][0] == ("#: place " * 30)
-    assert [book["Overview"].cell(7, c).number_format for c in (2, 5, 7)] == [
+    assert [book["Overview"].cell(7, c).number_format for c in (2, 6, 8)] == [
         "0.00",
         "0.0000",
-        "0%",
+        '0%;"below chance"',
     ]
     merged = {str(found) for found in book["Overview"].merged_cells.ranges}
-    assert {"A1:I1", "A2:I2", "A9:I9", "B5:F5"} <= merged
+    assert {"A1:J1", "A2:J2", "A9:J9", "B5:G5"} <= merged
     assert [str(f.sqref) for f in book["Overview"].conditional_formatting] == ["B7:B8"]
 
 
 def test_rows_are_as_tall_as_their_text(book):
     """Lines counted by hand at the widths that the sheets have."""
     overview = book["Overview"]
-    width = sum(overview.column_dimensions[c].width for c in "ABCDEFGHI")
+    width = sum(overview.column_dimensions[c].width for c in "ABCDEFGHIJ")
     for row, characters in [(1, len(FOUND[0])), (2, 2 * len(FOUND[1])), (9, 270)]:
         lines = overview.row_dimensions[row].height / workbook.LINE_HEIGHT
         assert characters / width <= lines < characters / width * 1.35 + 2, row
@@ -238,7 +239,7 @@ def test_libreoffice_opens_and_prints_it(tmp_path):
 
 
 def test_what_rounds_to_zero_has_no_sign():
-    assert short.text_of(short.CEILING, -0.004) == "0%"
-    assert short.text_of(short.CEILING, -0.006) == "-1%"
-    assert short.text_of(short.SPECIFICITY, -0.0049) == "0.00"
+    assert short.text_of("of ceiling (change)", 0.004) == "0%"
+    assert short.text_of("of ceiling (change)", -0.006) == "below chance"
+    assert short.text_of("specificity (repair)", -0.0049) == "0.00"
     assert short.interval(-0.001, 0.2) == "0.00..0.20"

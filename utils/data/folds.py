@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -15,6 +16,7 @@ from utils.data.plain_names import linked
 from utils.data.repeats import seed_of_split
 from utils.errors import UserError
 from utils.run import hashing
+from utils.run.file_systems import NO_MODE, if_it_can
 from utils.run.paths import TEMPORARY_PREFIX, FoldPaths
 from utils.run.profiles import step_0_or
 
@@ -55,7 +57,8 @@ def make_fold(
             tempfile.mkdtemp(dir=folder.parent, prefix=f"{TEMPORARY_PREFIX}{folder.name}-")
         )
         # mkdtemp makes it readable for the owner alone
-        temporary.chmod(folder.parent.stat().st_mode & 0o777)
+        set_mode = partial(temporary.chmod, folder.parent.stat().st_mode & 0o777)
+        if_it_can("chmod", NO_MODE, set_mode)
         fold.save_to_disk(linked(temporary))
         temporary.rename(folder)
     except OSError as error:

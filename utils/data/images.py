@@ -1,6 +1,7 @@
 """Images into the tensor a ViT takes: the same way when it is trained and when it is examined."""
 
 import hashlib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from utils.data.depth import eight_bits
 from utils.data.processors import PROCESSOR_FILE, read_processor
 from utils.errors import UserError
+from utils.run.file_systems import SHARED_MEMORY, say_once, shared_memory_left
 
 MODES = {1: "L", 3: "RGB"}
 # Modes that a column of images may ask for and that keep what a picture of 8 bits holds.
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
 MOST_WORKERS = 8
+# Batches that each worker prepares before they are asked for: the DataLoader's default.
+AHEAD = 2
 
 
 class ImageError(UserError):
@@ -209,3 +213,21 @@ def preprocessing_workers(asked: int | None, processes: int = 1) -> int:
         return asked
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min((cores - 1) // processes, MOST_WORKERS)
+
+
+def workers_that_fit(workers: int, batch_size: int, shape: tuple[int, int, int]) -> int:
+    """`workers`, or none, after a line, where /dev/shm has no room for their batches.
+
+    Workers that cannot share what they made end the process, or it waits for them.
+
+    shape : (C, H, W) of an image, float32.
+    """
+    left = shared_memory_left()
+    wanted = workers * AHEAD * batch_size * math.prod(shape) * 4
+    if workers == 0 or left is None or wanted <= left:
+        return workers
+    say_once(
+        f"{SHARED_MEMORY} has {left:,} bytes left, {workers} worker processes share up to "
+        f"{wanted:,}: images are prepared without them, which is slower (PREPROCESSING_WORKERS)"
+    )
+    return 0

@@ -9,6 +9,8 @@ from typing import Any
 
 import datasets
 
+from utils.run.file_systems import NO_MAP, lacks, say_lacking
+
 # What reading raises where a folder is not one of `save_to_disk`.
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -28,8 +30,18 @@ def read_split(folder: Path) -> datasets.Dataset:
     files = data_files(folder)
     if not files:
         return datasets.Dataset.from_dict({name: [] for name in info.features}, info.features)
-    parts = [datasets.Dataset.from_file(str(file), info=info) for file in files]
+    parts = [_read_rows(file, info) for file in files]
     return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+
+
+def _read_rows(file: Path, info: datasets.DatasetInfo) -> datasets.Dataset:
+    try:
+        return datasets.Dataset.from_file(str(file), info=info)
+    except OSError as error:
+        if not lacks(error):
+            raise
+        say_lacking("mmap", NO_MAP, error)
+        return datasets.Dataset.from_file(str(file), info=info, in_memory=True)
 
 
 def data_files(folder: Path) -> list[Path]:

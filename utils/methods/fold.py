@@ -27,6 +27,7 @@ from utils.model.opening import open_inputs
 from utils.model.states import States
 from utils.model.tail import Tail, activation_function
 from utils.ranking import rank_by
+from utils.run import storage
 from utils.run.cli import Job, add_budget, add_device
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
@@ -159,7 +160,7 @@ def save_first(job: Job, inputs: Inputs, setting: str, method: Method, n: int) -
         return False
     with task:
         watch = Stopwatch()
-        score, *others = (np.load(path, mmap_mode="r") for path in whole)
+        score, *others = map(storage.open_array, whole)
         if method.with_budget is None:
             (order,) = others
         else:

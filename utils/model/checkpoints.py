@@ -137,7 +137,8 @@ def _refuse_foreign(
 
 
 def source_of(checkpoint: Path, classifier: bool = True, **config: Any) -> dict[str, Any]:
-    """What `from_pretrained` is to load: the folder, or tensors whose names wrappers had changed.
+    """What `from_pretrained` is to load: the folder, or tensors: where wrappers had changed
+    their names, and where the file system cannot map the file.
 
     classifier : whether all of its tensors have to be a ViTForImageClassification's.
     config : entries that are to be otherwise than in config.json.
@@ -149,7 +150,7 @@ def source_of(checkpoint: Path, classifier: bool = True, **config: Any) -> dict[
     own = read_classifier_config(checkpoint) if classifier else None
     with open_tensors(checkpoint) as tensors:
         _refuse_foreign(tensors, checkpoint, own)
-        if not any(stored.wrapped for stored in tensors.values()):
+        if not any(stored.wrapped or not stored.mapped for stored in tensors.values()):
             return {"pretrained_model_name_or_path": checkpoint, **config}
         state = {name: stored.read() for name, stored in tensors.items()}
     from transformers import ViTConfig

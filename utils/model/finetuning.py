@@ -145,6 +145,9 @@ def make_trainer(
     arguments = training_arguments(
         paths.training_staging, profile, seed, workers, data_seed, save_only_model
     )
+    batch = max(profile.batch_size, arguments.per_device_eval_batch_size * device_count())
+    workers = images.workers_that_fit(arguments.dataloader_num_workers, batch, shape)
+    arguments.dataloader_num_workers = workers
     with arguments.main_process_first(local=False, desc="clearing"):
         shutil.rmtree(paths.training_staging, ignore_errors=True)
     return Trainer(

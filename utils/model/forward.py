@@ -137,12 +137,14 @@ def make_loader(
         )
     processor = images.load_processor(checkpoint, config)
     default = max(CPU_BATCH, IMAGES * cores()) if device.type == "cpu" else GPU_BATCH
+    batch, shape = job.constants["INFERENCE_BATCH_SIZE"] or default, images.input_shape(config)
+    workers = workers_for(len(dataset), job.constants["PREPROCESSING_WORKERS"])
     return DataLoader(
         images.ImageRows(dataset, *columns, split),
-        batch_size=job.constants["INFERENCE_BATCH_SIZE"] or default,
+        batch_size=batch,
         shuffle=False,
-        num_workers=workers_for(len(dataset), job.constants["PREPROCESSING_WORKERS"]),
-        collate_fn=images.Collate(processor, images.input_shape(config)),
+        num_workers=images.workers_that_fit(workers, batch, shape),
+        collate_fn=images.Collate(processor, shape),
         pin_memory=device.type == "cuda",
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.model import configs, moments
+from utils.model.tensors import load_pickled
 from utils.run.hashing import HashCache, hash_bytes
 
 OPTIMIZER_FILE = "optimizer.pt"
@@ -54,10 +55,8 @@ def hash_optimizer(checkpoint: Path, hashes: HashCache) -> str:
 
 def load_state(path: Path) -> dict[str, Any]:
     """The optimizer's state through torch's weights-only loading: nothing is unpickled."""
-    import torch
-
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return load_pickled(path)[0]
     except Exception as error:  # on broken files torch raises whatever it stumbles over
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.errors import UserError
+from utils.run.file_systems import NO_MAP, lacks, say_lacking
 
 if TYPE_CHECKING:
     import torch
@@ -63,12 +64,14 @@ class Stored:
     """A tensor in a file: what it is, and how to read it.
 
     wrapped : its name in the file has the prefix of a wrapper.
+    mapped : it is read from a map of the file; False where the file system has none.
     """
 
     dtype: str
     shape: tuple[int, ...]
     read: Callable[[], "torch.Tensor"]
     wrapped: bool = False
+    mapped: bool = True
 
 
 @contextmanager
@@ -81,11 +84,17 @@ def open_tensors(checkpoint: Path) -> Iterator[dict[str, Stored]]:
     try:
         for file in weight_files(checkpoint):
             if file.suffix == ".safetensors":
-                handle = safe_open(str(file), framework="pt")
-                opened.append(handle)
-                stored = {key: _in_safetensors(handle, key) for key in handle.keys()}  # noqa: SIM118
+                try:
+                    handle = safe_open(str(file), framework="pt")
+                except OSError as error:
+                    if not lacks(error):
+                        raise
+                    stored = _load_whole(file, error)
+                else:
+                    opened.append(handle)
+                    stored = {key: _in_safetensors(handle, key) for key in handle.keys()}  # noqa: SIM118
             else:
-                stored = {key: _in_memory(value) for key, value in _load_bin(file).items()}
+                stored = _in_bin(file)
             for key, one in stored.items():
                 name = WRAPPERS.sub("", key)
                 one = replace(one, wrapped=name != key)
@@ -106,25 +115,43 @@ def _in_safetensors(handle: Any, key: str) -> Stored:
     return Stored(part.get_dtype(), tuple(part.get_shape()), lambda: handle.get_tensor(key))
 
 
-def _in_memory(values: "torch.Tensor") -> Stored:
+def _load_whole(file: Path, error: OSError) -> dict[str, Stored]:
+    """The tensors of a .safetensors file where the file system cannot map it."""
+    from safetensors.torch import load
+
+    say_lacking("mmap", NO_MAP, error)
+    return {key: _in_memory(value, False) for key, value in load(file.read_bytes()).items()}
+
+
+def _in_memory(values: "torch.Tensor", mapped: bool) -> Stored:
     dtype = str(values.dtype).removeprefix("torch.")
-    return Stored(dtype, tuple(values.shape), lambda: values)
+    return Stored(dtype, tuple(values.shape), lambda: values, mapped=mapped)
 
 
-def _load_bin(file: Path) -> dict[str, "torch.Tensor"]:
+def load_pickled(file: Path) -> tuple[Any, bool]:
+    """What torch.save wrote, through its weights-only loading, and whether it is mapped.
+
+    It is not where the file system has no maps, nor in the format of torch before 1.6.
+    """
     import torch
 
     try:
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # torch < 1.6 wrote a format that cannot be mapped
-            state = torch.load(file, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=True), True
+    except RuntimeError:
+        return torch.load(file, map_location="cpu", weights_only=True), False
+
+
+def _in_bin(file: Path) -> dict[str, Stored]:
+    import torch
+
+    try:
+        state, mapped = load_pickled(file)
     except Exception as error:  # on broken files torch raises whatever it stumbles over
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise _refuse_bin(file, reason) from None
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
         raise _refuse_bin(file, "not a dictionary of tensors")
-    return state
+    return {key: _in_memory(value, mapped) for key, value in state.items()}
 
 
 def _refuse_bin(file: Path, reason: str) -> UserError:

@@ -1,6 +1,7 @@
 """The options of the numbered scripts, and commands in messages completed with them."""
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -18,6 +19,8 @@ from utils.run.paths import FoldPaths
 USER_MISTAKE = 2
 # Options for inputs that do not lie below --root, and what they point to.
 ROOTS = {"--data-root": "dataset/", "--training-root": "out_vit_*/"}
+# Bytes of a file's name, and of a data set's, which stands in those of folders, logs and locks.
+MOST_NAME, MOST_DS = 255, 100
 # Steps that take a user's own methods.
 TAKE_METHODS = ("5", "9", "10")
 
@@ -118,7 +121,21 @@ def add_halves(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_lengths(args: argparse.Namespace) -> None:
+    """Refuse names that no file can have: bytes count, with all that is put before and behind."""
+    for name, value in vars(args).items():
+        most = MOST_DS if name == "ds" else MOST_NAME
+        for part in Path(value).parts if isinstance(value, str | Path) else ():
+            if len(os.fsencode(part)) > most:
+                raise UserError(
+                    f"--{name.replace('_', '-')}: the name {part[:40]}... has "
+                    f"{len(os.fsencode(part))} bytes, and files here can have {most}; give a "
+                    "shorter one"
+                )
+
+
 def check_arguments(step: int, args: argparse.Namespace) -> None:
+    check_lengths(args)
     require_known_data(step, args)
     last = user_constants.REPEATS * user_constants.N_FOLDS - 1
     for fold in args.fold:

@@ -41,8 +41,8 @@ __all__ = [
 class Job:
     """One step on one fold: what a script's `work` function is given.
 
-    left_out : why each of a user's files was left out, by what the line is about; named again
-        when all is done.
+    left_out : why each of a user's files was left out, and in which settings, by what the line
+        is about; named again when all is done.
     only_look : nothing is to be made; what is not up to date is refused.
     """
 
@@ -51,17 +51,21 @@ class Job:
     args: argparse.Namespace
     constants: dict[str, Any]
     log: logging.Logger
-    left_out: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     only_look: bool = False
 
-    def leave_out(self, reason: str, about: str | None = None) -> None:
+    def leave_out(
+        self, reason: str, about: str | None = None, settings: tuple[str, ...] = ()
+    ) -> None:
         """Go on without a file of the user's: the step ends with the status of a mistake.
 
         about : what is left out, where several folds can have it: it is named once for all.
+        settings : those that have it, where they are several.
         """
         if (about or reason) not in self.left_out:
-            self.log.warning("left out: %s", reason)
-            self.left_out[about or reason] = reason
+            where = f" in the settings {', '.join(settings)}" if settings else ""
+            self.log.warning("left out%s: %s", where, reason)
+            self.left_out[about or reason] = (reason, settings)
 
     def warn(self, text: str) -> None:
         """A warning, each `run exp-fl-5-<i>.py` in it completed with the options of this call."""
@@ -154,15 +158,24 @@ def run(
 
 
 def left_out(finished: list[tuple[Job, Any]]) -> list[str]:
-    """A line for each thing that was left out, in however many folds."""
-    found: dict[str, list[str]] = {}
+    """A line for each thing that was left out, with its folds and settings if they are several."""
+    found: dict[str, dict[tuple[str, ...], list[int]]] = {}
+    said: dict[str, str] = {}
     for job, _ in finished:
-        for about, reason in job.left_out.items():
-            found.setdefault(about, []).append(reason)
-    return [
-        f"left out{f' in {len(reasons)} folds' if len(reasons) > 1 else ''}: {reasons[0]}"
-        for reasons in found.values()
-    ]
+        for about, (reason, settings) in job.left_out.items():
+            said.setdefault(about, reason)
+            found.setdefault(about, {}).setdefault(settings, []).append(job.paths.fold)
+    lines = []
+    for about, places in found.items():
+        several = sum(map(len, places.values())) > 1
+        parts = []
+        for settings, folds in places.items():
+            named = f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}"
+            inside = f"the settings {', '.join(settings)}" if settings else ""
+            parts.append(" of ".join(filter(None, [inside, named if several else ""])))
+        where = f" in {' and '.join(parts)}" if any(parts) else ""
+        lines.append(f"left out{where}: {said[about]}")
+    return lines
 
 
 def run_fold(

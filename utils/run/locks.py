@@ -1,14 +1,12 @@
 """One step at a time on a fold."""
 
-import errno
+import os
 
 from filelock import FileLock, Timeout
 
 from utils.errors import UserError
+from utils.run.file_systems import lacks
 from utils.run.paths import FoldPaths
-
-# What flock answers where the file system cannot lock.
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 def lock_fold(paths: FoldPaths) -> FileLock:
@@ -30,7 +28,7 @@ def lock_fold(paths: FoldPaths) -> FileLock:
             )
             lock.acquire()
     except OSError as error:
-        if error.errno in NO_LOCKS:
+        if lacks(error) and os.access(paths.lock, os.W_OK):  # the file is there, the lock is not
             print(
                 f"{paths.name}: {paths.lock.parent} has no file locks ({error.strerror}); going on "
                 "without: start no other step on this fold before this one ends",

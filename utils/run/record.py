@@ -135,7 +135,7 @@ def what_differs(
             if part == "constants":
                 return f"{name} was {old.get(name)}, now {new.get(name)}"
             if name not in new:
-                return f"{name} has no part in it now"
+                return f"{name} was used then, and is not now"
             if part == "code":
                 return f"its code has changed ({changed_module(name, old.get(name))})"
             return f"{name} has changed" if name in old else f"{name} is new"

@@ -7,6 +7,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,14 @@ import pyarrow as pa
 import pyarrow.csv
 
 from utils.errors import CannotWrite, UserError
+from utils.run.file_systems import (
+    NO_FLUSH,
+    NO_MAP,
+    NO_MODE,
+    if_it_can,
+    lacks,
+    say_lacking,
+)
 from utils.run.paths import TEMPORARY_PREFIX
 
 
@@ -32,8 +41,10 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], None], size: int) -> No
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
+            flush_to_disk = partial(os.fsync, file.fileno())
+            if_it_can("fsync", NO_FLUSH, flush_to_disk)
+        set_mode = partial(Path(temporary).chmod, 0o666 & ~_umask())
+        if_it_can("chmod", NO_MODE, set_mode)
         Path(temporary).replace(path)
         temporary = None
     except OSError as error:
@@ -213,7 +224,24 @@ def load_array(
         )
     if n_bytes == 0:
         return np.empty(found, dtype)
-    return np.memmap(path, dtype, "r", offset, found)
+    try:
+        return np.memmap(path, dtype, "r", offset, found)
+    except OSError as error:
+        if not lacks(error):
+            raise
+        say_lacking("mmap", NO_MAP, error)
+        return np.fromfile(path, dtype, math.prod(found), offset=offset).reshape(found)
+
+
+def open_array(path: Path) -> np.ndarray:
+    """Memory-map an .npy file of ours that was checked before."""
+    try:
+        return np.load(path, mmap_mode="r")
+    except OSError as error:
+        if not lacks(error):
+            raise
+        say_lacking("mmap", NO_MAP, error)
+        return np.load(path)
 
 
 def _npy_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype, int, int]:

@@ -12,7 +12,7 @@ from utils.errors import UserError
 from utils.judge.names import NEURON, ORACLE_SCORES, RANDOM, RESERVED, TRUTH_STEP
 from utils.judge.rankings.files import read_file, require_all
 from utils.judge.rankings.source import ScoreSource, files_of
-from utils.judge.rankings.users import user_method
+from utils.judge.rankings.users import leave_out_alike, user_method
 from utils.methods import own
 from utils.methods.chosen import Methods, chosen_methods, stands_under
 from utils.model.inputs import Inputs
@@ -88,7 +88,7 @@ def usable_user_sources(
     job: Job, inputs: Inputs, settings: list[str], methods: Methods
 ) -> list[ScoreSource]:
     """A user's files that can be compared; one that cannot is left out with its line."""
-    usable = []
+    usable, bad = [], []
     n_weights = ranking.n_weights(inputs.m, inputs.d)
     for source in user_sources(job.paths, settings, methods):
         try:
@@ -97,9 +97,10 @@ def usable_user_sources(
             inputs.ledger.hashes.get(source.score)  # a file, and not what would never end
             read_file(source, inputs.m, n_weights)
         except UserError as error:
-            job.leave_out(str(error))
+            bad.append((source.key.setting, source.score, error))
         else:
             usable.append(source)
+    leave_out_alike(job, bad)
     return usable
 
 

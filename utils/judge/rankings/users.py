@@ -1,6 +1,7 @@
 """What users drop in: score files, and the seconds that stand beside them."""
 
 import math
+import re
 from pathlib import Path
 
 from utils import ranking
@@ -11,6 +12,15 @@ from utils.judge.rankings.source import ScoreSource
 from utils.model.inputs import Inputs
 from utils.run.cli import Job
 from utils.run.ledger import Ledger
+
+CONSTANT = (
+    "is constant: it ranks nothing, its values are those of chance and its correlations do not "
+    "exist"
+)
+OLD = (
+    "is as it was when the ground truth was another one: make it again if it was made from the "
+    "old M1"
+)
 
 
 def user_method(path: Path) -> tuple[str, str] | None:
@@ -23,26 +33,19 @@ def user_method(path: Path) -> tuple[str, str] | None:
 
 
 def report_users(job: Job, inputs: Inputs, sources: list[ScoreSource], settings: list[str]) -> None:
-    """Say in one line what is odd about a user's file."""
-    for path in (path for setting in settings for path in job.paths.user_scores(setting)):
-        if user_method(path) is None:
-            job.log.warning(
-                "%s is not compared: its name has to begin with neuron_ or weight_", path
-            )
+    """Say what is odd about a user's files, in one line for those of one name."""
+    odd: dict[tuple[str, str], list[Path]] = {}
     found: dict[tuple[str, str], list[str]] = {}
     for source in (source for source in sources if source.step is None):
         scores = read_file(source, inputs.m, ranking.n_weights(inputs.m, inputs.d))
         if scores.min() == scores.max():
-            job.log.warning(
-                "%s is constant: it ranks nothing, its values are those of chance and its "
-                "correlations do not exist", source.score,
-            )  # fmt: skip
+            odd.setdefault((source.score.name, CONSTANT), []).append(source.score)
         if from_another_truth(inputs.ledger, source):
-            job.log.warning(
-                "%s is as it was when the ground truth was another one: make it again if it was "
-                "made from the old M1", source.score,
-            )  # fmt: skip
+            odd.setdefault((source.score.name, OLD), []).append(source.score)
         found.setdefault((source.key.level, source.key.method), []).append(source.key.setting)
+    for (_, said), (first, *others) in odd.items():
+        more = f" (and in {len(others)} more settings)" if others else ""
+        job.log.warning("%s%s %s", first, more, said)
     for (level, method), where in found.items():
         job.log.info("your method %s (%s) is compared in %d settings", method, level, len(where))
         absent = [setting for setting in settings if setting not in where]
@@ -61,6 +64,20 @@ def from_another_truth(ledger: Ledger, source: ScoreSource) -> bool:
     names = [ledger.relative(path) for path in (source.score, ledger.paths.abs_diff)]
     now = [ledger.hashes.get(path) for path in (source.score, ledger.paths.abs_diff)]
     return before.get(names[0]) == now[0] and before.get(names[1], now[1]) != now[1]
+
+
+def leave_out_alike(job: Job, found: list[tuple[str, Path, UserError]]) -> None:
+    """Leave out files of a user's: those of one name and mistake have one line.
+
+    found : setting, file and what is wrong with it.
+    """
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for setting, path, error in found:
+        mistake = re.sub(r"\d[\d,.]*", "#", str(error).replace(str(path), ""))
+        alike.setdefault(f"{path.name}: {mistake}", []).append((setting, str(error)))
+    for about, where in alike.items():
+        settings = tuple(setting for setting, _ in where)
+        job.leave_out(where[0][1], about, settings if len(settings) > 1 else ())
 
 
 def read_seconds(path: Path) -> float:
@@ -83,8 +100,9 @@ def usable_seconds(
 ) -> list[tuple[ScoreSource, Path, float]]:
     """Seconds that stand beside a user's scores; a file that cannot be used is left out."""
     users = {job.paths.given_seconds(s.score): s for s in sources if s.step is None}
-    found = []
-    for path in (path for setting in settings for path in job.paths.all_given_seconds(setting)):
+    found, bad = [], []
+    every = ((one, path) for one in settings for path in job.paths.all_given_seconds(one))
+    for setting, path in every:
         try:
             ledger.relative(path)
             if path not in users:
@@ -95,7 +113,8 @@ def usable_seconds(
             ledger.hashes.get(path)  # a file, and not what would never end
             found.append((users[path], path, read_seconds(path)))
         except UserError as error:
-            job.leave_out(str(error))
+            bad.append((setting, path, error))
+    leave_out_alike(job, bad)
     return found
 
 

@@ -198,10 +198,11 @@ def verdict_tabular(verdicts: pd.DataFrame, ds: str) -> str:
         for row in verdicts.itertuples(index=False)
     ]
     caption = (
-        f"{escape(ds)}: lift of each method by each truth against trading the truth's neurons; p "
-        "two-sided, and adjusted over the methods of the truth (Westfall and Young 1993). It "
-        "speaks of these models, not of new folds. Shares: (lift - 1)/(reference - 1), the "
-        "ceiling being the replays, the oracle the best score per neuron."
+        f"{escape(ds)}: lift of each method by each truth, tested by relabelling the truth's "
+        "neurons; p two-sided, and adjusted over the methods of the truth (Westfall and "
+        "Young 1993). It speaks of these models, not of new folds. Shares: "
+        "(lift - 1)/(reference - 1), the ceiling being the replays, the oracle "
+        "the best score per neuron."
         f"{star(False)}"
     )
     return tabular("ll" + "r" * (len(header) - 2), header, rows, caption, "tab:verdict")

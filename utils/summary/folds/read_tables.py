@@ -1,6 +1,6 @@
 """Reads what step 7 wrote about each fold."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ def truths_of(paths: FoldPaths, truths: Iterable[str]) -> list[str]:
     return [name for name in truths if paths.judged("scores", name).is_file()]
 
 
-def judged_files(paths: FoldPaths, truths: Iterable[str]) -> list[Path]:
+def judged_files(paths: FoldPaths, truths: Sequence[str]) -> list[Path]:
     """What step 7 writes about a fold by each of its truths, and the summary reads."""
     files = []
     for truth in truths:
@@ -36,6 +36,8 @@ def judged_files(paths: FoldPaths, truths: Iterable[str]) -> list[Path]:
         files.append(paths.relabelled_lifts(truth))
         if truth == REPAIR:
             files += [paths.specificity, paths.repair_table]
+    if CHANGE in truths and paths.replay_lifts.is_file():
+        files.append(paths.replay_lifts)
     return files
 
 

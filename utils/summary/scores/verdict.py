@@ -1,7 +1,7 @@
 """The verdict across folds: which methods beat chance in these models, adjusted over methods.
 
 It speaks of these folds' models: were the neurons that a method points at the
-ones that the truth holds, beyond what trading neurons gives? Whether new folds
+ones that the truth holds, beyond what relabelled neurons give? Whether new folds
 would agree is another question, which the intervals over folds answer
 (docs/definitions.md 10).
 """

@@ -7,7 +7,7 @@ from utils import ranking
 from utils.errors import UserError
 from utils.model import checkpoints
 from utils.model.inputs import ACCEPTED, M1_FFN, M2_FFN, Inputs
-from utils.run import pictures
+from utils.run import pictures, storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
 from utils.run.task import Task
@@ -108,7 +108,7 @@ def write_top(job: Job, inputs: Inputs, n: int) -> None:
         return
     with task:
         watch = Stopwatch()
-        order = np.load(paths.truth_ranking, mmap_mode="r")
+        order = storage.open_array(paths.truth_ranking)
         first = np.array(order[: ranking.weight_budget(n, len(order))])
         table = tables.top_table(*read_pair(inputs), first, inputs.m, inputs.d)
         task.time("ground_truth", watch.seconds, n=n)
