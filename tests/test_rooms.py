@@ -28,7 +28,7 @@ MODULES = sorted(UTILS.rglob("*.py"))
 # What runs, that is has to do with tasks, files or logs, by the name of its file. All else in
 # these rooms calculates; `own` is the package itself, which passes the runners' names on.
 RUNNERS = {
-    "fold", "users", "files", "truth_files", "chosen", "load", "m2_states", "option", "own",
+    "fold", "users", "files", "truth_files", "chosen", "load", "m2_states", "option", "own", "misplaced",
     "read_records", "read_tables", "summarise", "write", "write_documents", "save", "refresh",
 }  # fmt: skip
 PURE_ROOMS = {"truth", "methods", "judge", "summary"}
@@ -36,7 +36,7 @@ PURE_ROOMS = {"truth", "methods", "judge", "summary"}
 PURE_BELOW = {
     "utils.drawing", "utils.pieces", "utils.ranking",
     "utils.data.depth", "utils.data.doubts", "utils.data.misclassification", "utils.data.repeats",
-    "utils.data.saved", "utils.data.setting_names", "utils.model.adam", "utils.model.blank",
+    "utils.data.setting_names", "utils.model.adam", "utils.model.blank",
     "utils.model.moments", "utils.model.class_token", "utils.model.gradients",
     "utils.model.states", "utils.model.tail", "utils.model.vit_names",
 }  # fmt: skip
