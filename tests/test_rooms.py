@@ -28,8 +28,9 @@ MODULES = sorted(UTILS.rglob("*.py"))
 # What runs, that is has to do with tasks, files or logs, by the name of its file. All else in
 # these rooms calculates; `own` is the package itself, which passes the runners' names on.
 RUNNERS = {
-    "fold", "users", "files", "truth_files", "chosen", "load", "m2_states", "option", "own", "misplaced",
+    "fold", "users", "files", "truth_files", "chosen", "load", "m2_states", "option", "own",
     "read_records", "read_tables", "summarise", "write", "write_documents", "save", "refresh",
+    "misplaced",
 }  # fmt: skip
 PURE_ROOMS = {"truth", "methods", "judge", "summary"}
 # In the others it is the other way round: these calculate.

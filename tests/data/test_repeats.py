@@ -78,15 +78,15 @@ def arguments(*numbers):
 
 
 def test_fold_takes_the_numbers_of_all_repeats(monkeypatch):
-    cli.check_arguments(arguments(0, 4))
+    cli.check_arguments(1, arguments(0, 4))
     with pytest.raises(UserError, match=r"takes 0 to 4; REPEATS = 2 has fold 5$"):
-        cli.check_arguments(arguments(5))
+        cli.check_arguments(1, arguments(5))
     monkeypatch.setattr(constants, "REPEATS", 4)
-    cli.check_arguments(arguments(0, 19))
+    cli.check_arguments(1, arguments(0, 19))
     with pytest.raises(UserError, match=r"fold 20 does not exist; --fold takes 0 to 19; REPEATS"):
-        cli.check_arguments(arguments(20))
+        cli.check_arguments(1, arguments(20))
     with pytest.raises(UserError, match=r"fold -1 does not exist; --fold takes 0 to 19$"):
-        cli.check_arguments(arguments(-1))
+        cli.check_arguments(1, arguments(-1))
 
 
 def test_the_constants_name_folds_of_all_repeats(monkeypatch):

@@ -238,7 +238,7 @@ def test_one_bad_method_is_one_line_for_all_folds():
             left_out={bad: (f"weight/bad returned {fold} NaN", ())} | more,
             paths=SimpleNamespace(fold=fold),
         )
-        for fold, more in enumerate(({}, {"a file": "a file"}, {}))
+        for fold, more in enumerate(({}, {"a file": ("a file", ())}, {}))
     ]
     lines = left_out([(job, None) for job in jobs])
     assert lines == ["left out in folds 0, 1, 2: weight/bad returned 0 NaN", "left out: a file"]
