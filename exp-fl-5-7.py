@@ -4,7 +4,7 @@ import argparse
 
 from utils.judge.details.fold import write_curves, write_permutations
 from utils.judge.rankings.fold import find_sources, require_references
-from utils.judge.rankings.misplaced import report_misplaced
+from utils.judge.rankings.misplaced_of_fold import report_misplaced
 from utils.judge.rankings.source import Rankings
 from utils.judge.rankings.users import record_given_seconds
 from utils.judge.references.fold import (

@@ -42,7 +42,7 @@ def test_the_longest_names_that_are_taken_fit_with_all_around_them():
         fold.training, fold.results, fold.lock, fold.stamp(10), fold.manager_log(10),
         fold.ranking(setting, "neuron", method, n), fold.score(setting, "neuron", method, n),
         fold.transplant(setting, "neuron", method),
-        fold.planted_row("weights", 99, "neuron", method),
+        fold.planted_row("weights99", "neuron", method),
         fold.retrained(f"neuron_{method}_adamw_delta"),
         fold.retrained_rows(setting, "neuron", method), summary.results,
     ]  # fmt: skip

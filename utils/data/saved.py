@@ -9,8 +9,6 @@ from typing import Any
 
 import datasets
 
-from utils.run.file_systems import NO_MAP, lacks, say_lacking
-
 # What reading raises where a folder is not one of `save_to_disk`.
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -37,10 +35,7 @@ def read_split(folder: Path) -> datasets.Dataset:
 def _read_rows(file: Path, info: datasets.DatasetInfo) -> datasets.Dataset:
     try:
         return datasets.Dataset.from_file(str(file), info=info)
-    except OSError as error:
-        if not lacks(error):
-            raise
-        say_lacking("mmap", NO_MAP, error)
+    except OSError:  # a file system without mmap; what cannot be read at all raises again
         return datasets.Dataset.from_file(str(file), info=info, in_memory=True)
 
 
