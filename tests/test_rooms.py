@@ -37,7 +37,7 @@ PURE_ROOMS = {"truth", "methods", "judge", "summary"}
 PURE_BELOW = {
     "utils.drawing", "utils.pieces", "utils.ranking",
     "utils.data.depth", "utils.data.doubts", "utils.data.misclassification", "utils.data.repeats",
-    "utils.data.setting_names", "utils.model.adam", "utils.model.blank",
+    "utils.data.saved", "utils.data.setting_names", "utils.model.adam", "utils.model.blank",
     "utils.model.moments", "utils.model.class_token", "utils.model.gradients",
     "utils.model.states", "utils.model.tail", "utils.model.vit_names",
 }  # fmt: skip
