@@ -34,7 +34,9 @@ def made(tmp_path_factory):
     )
     view = dataclasses.replace(view, summary=summary, compared=compared)
     said = notes.of(view.tables, ["lift@5%"], 3)
-    text = latex.document([view], verdicts, {("weight", "A"): 1.5}, said)
+    places = verdicts[["level", "method", "lift"]].rename(columns={"lift": "change"})
+    places["place change"] = places["change"].rank(ascending=False)
+    text = latex.document([view], verdicts, places, {("weight", "A"): 1.5}, said)
     return verdicts, summary, compared, text
 
 
@@ -103,13 +105,13 @@ def test_headers_are_words_and_each_table_explains_itself(made):
     assert len(heads) > 4
     for head in heads:
         assert not any(sign in head for sign in ("@", r"\_", "RBC", "ICC", "$", "A_"))
-    summary = heads[1]
+    summary = heads[2]
     for lines in (r"lift\\at 5\%", r"standard\\deviation", r"seconds\\per fold"):
         assert rf"\shortstack{{{lines}}}" in summary
     captions = [part.partition(r"\label")[0] for part in text.split(r"\caption[]")[1:]]
     assert all(("levels weight and weight (from neuron)" in c) == ("$^{*}$" in c)
-               for c in captions[1:])  # fmt: skip
-    assert "truth `change'" in captions[1] and "paired t test" in captions[3]
+               for c in captions[2:])  # fmt: skip
+    assert "truth `change'" in captions[2] and "paired t test" in captions[4]
 
 
 def test_figures_with_their_captions_are_ready_to_be_pasted():
