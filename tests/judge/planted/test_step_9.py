@@ -123,8 +123,11 @@ def test_other_percents_have_files_of_their_own_and_keep_the_ones_there_are(done
         .reset_index(drop=True)
         .equals(before.astype({"percent": float}))
     )
-    weights = np.load(root / FOLD / "planted" / "weights0_2.5%_weights.npy")
-    assert len(weights) == int(0.025 * 2 * 16 * 128)
+    sizes = {"neurons": 3 * 2 * 16, "weights": int(0.025 * 2 * 16 * 128)}  # 2.5% of 128 neurons: 3
+    planted = sorted((root / FOLD / "planted").glob("*_2.5%_weights.npy"))
+    assert planted
+    for path in planted:
+        assert len(np.load(path)) == sizes[path.name[:7]]
     assert "2.5% of the" in finished.stdout and "1% of the neurons" in finished.stdout
     finished = server.run(9, root, constants={"PLANTED_PERCENTS": (0,)})
     assert finished.status == 2 and "PLANTED_PERCENTS" in finished.stderr
