@@ -72,7 +72,7 @@ def test_a_line_for_each_fold_that_is_not_scored(server, stages, copy, step):
     assert f"exp-fl-5-{table}.csv is missing" in first
     command = f"run exp-fl-5-{step}.py --only-folds --ds digits --fold 0 --root {copy} first"
     assert first.endswith(command)
-    assert "out_vit_digits_fold1 does not exist; run exp-fl-5-0.py" in second
+    assert f"out_vit_digits_fold1 does not exist in {copy}; run exp-fl-5-0.py" in second
     assert untouched(copy) == before
 
 
