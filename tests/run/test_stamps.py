@@ -14,7 +14,7 @@ from utils.run import stamps
 from utils.run.paths import FoldPaths
 from utils.run.summary_paths import SummaryPaths
 
-STEPS = range(10)
+STEPS = range(11)
 
 
 @pytest.fixture
@@ -83,19 +83,19 @@ def test_another_checkpoint_is_seen(paths):
 
 def test_a_users_scores_are_seen_and_ours_are_known(paths):
     (paths.results / "all" / "weight_mine_score.npy").write_bytes(b"mine")
-    assert forgotten(paths) == [7, 8]
+    assert forgotten(paths) == [7, 8, 10]
 
 
 def test_a_summary_is_of_its_own_record(tmp_path):
-    """The page, a task of step 7, is made anew by steps 8 and 9: that undoes no stamp."""
+    """The page, a task of step 7, is made anew by steps 8 to 10: that undoes no stamp."""
     paths = SummaryPaths(tmp_path, "digits", other_folds=(0, 1))
     paths.results.mkdir(parents=True)
     paths.stamp(7).parent.mkdir()
-    for step in (7, 8, 9):
+    for step in (7, 8, 9, 10):
         write_record(paths, 7, {}, SEED=step)
         paths.stamp(step).write_text(stamps.stamp_of(paths, step))
     there = {step for step in STEPS if step not in forgotten(paths)}
-    assert there == {7, 8, 9}
+    assert there == {7, 8, 9, 10}
     write_record(paths, 7, {}, SEED=1)
     assert forgotten(paths) == list(STEPS)
     assert paths.stamp(7).name == "digits_summary_fold0_1_step7"
@@ -156,7 +156,8 @@ def test_a_task_of_the_array_is_a_fold(tmp_path):
 
 def test_without_an_array_it_is_the_summary(tmp_path):
     status, made = calls(tmp_path, "--ds", "digits", "--fold", "0", "1")
-    wanted = [f"1 exp-fl-5-{step}.py --ds digits --fold 0 1 --only-summary" for step in (7, 8, 9)]
+    steps = (7, 8, 9, 10)
+    wanted = [f"1 exp-fl-5-{step}.py --ds digits --fold 0 1 --only-summary" for step in steps]
     assert (status, made) == (0, wanted)
 
 
