@@ -245,9 +245,11 @@ def test_step_7_leaves_out_what_is_out_of_date(server, root):
     assert run_stage(server, 4, root, constants=changed).status == 0
     done = run_stage(server, 7, root, constants=changed)
     assert done.status == 2
-    lines = done.stderr.splitlines()
-    assert all("IG_POINTS was 20, now 7; give the file of your methods" in line for line in lines)
-    assert len(lines) == len(list((root / RESULTS).glob("*/neuron_good_score.npy")))
+    (line,) = done.stderr.splitlines()
+    assert "IG_POINTS was 20, now 7; give the file of your methods" in line
+    scored = {path.parent.name for path in (root / RESULTS).glob("*/neuron_good_score.npy")}
+    named = re.search("left out in the settings (.*?): ", line)[1]
+    assert set(named.split(", ")) == scored and len(scored) > 1
     assert not len(rows_of(root, "good")) and len(rows_of(root, "bl"))
 
 

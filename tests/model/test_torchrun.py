@@ -41,8 +41,8 @@ def test_both_checkpoints_are_whole(trained):
     paths, _ = trained
     training.require_finished(paths)
     pair = find_pair(paths)
-    configs = [configs.read_config(folder) for folder in (pair.m1, pair.m2)]
-    require_one_model(pair, *configs)
+    of_both = [configs.read_config(folder) for folder in (pair.m1, pair.m2)]
+    require_one_model(pair, *of_both)
     states = []
     for folder in (pair.m1, pair.m2):
         weights = safetensors.torch.load_file(folder / "model.safetensors")

@@ -85,6 +85,7 @@ def poisoned(state: dict) -> None:
 def of_another_record(root: Path) -> None:
     record = {"M1": "0" * 64, "seed": 777, "data_seed": 2777}
     (root / REPLAY.parent / "replay.json").write_text(json.dumps(record))
+    (root / TRAINING / "training.json").write_text("{}")  # step 0 trained this fold
 
 
 def of_another_history(root: Path) -> None:
@@ -105,7 +106,7 @@ def half_a_file(root: Path) -> None:
 
 BAD_REPLAYS: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "another M1 on record": (of_another_record, ("began at another M1", "exp-fl-5-0.py --ds")),
-    "another history": (of_another_history, ("began at another M1", "exp-fl-5-0.py --ds")),
+    "another history": (of_another_history, ("began at another M1", "docs/replays.md says how")),
     "another shape": (of_another_shape, ("intermediate_size 16", "checkpoint-10 32")),
     "NaN": (tensors(poisoned), ("NaN",)),
     "half a file": (half_a_file, ("replay-2", "cannot be read")),
@@ -374,7 +375,7 @@ def test_the_change_alone(server, stages, tmp_path):
     alone = {"constants": QUICK | {"TRUTHS": ["change"]}}
     for step in range(1, 8):
         said = run(server, step, root, **alone)
-        assert "test split" not in said and "repair'" not in said
+        assert "test split" not in said and "truth 'repair'" not in said
     found = pipeline.results(root)
     assert not [name for name in found if re.search("specificity|_test|_repair\\.|credit", name)]
     assert not [name for name in found if "7_" in name and "pooled" in name]

@@ -201,7 +201,7 @@ def test_a_new_seed_redoes_what_is_random_and_no_more(server, root):
     assert {Path(name).name.split("_")[1] for name in redone[5]} == {"bl", "pos", "mask"}
     tables = {Path(name).name for name in redone[7] if "exp-fl-5-7_" in name}
     kinds = ("scores", "stratified", "permutation", "locations", "curves", "relabelled")
-    assert tables == {"exp-fl-5-7_specificity.csv"} | {
+    assert tables == {"exp-fl-5-7_specificity.csv", "exp-fl-5-7_replay_lifts.csv"} | {
         f"exp-fl-5-7_{kind}{truth}{suffix}"
         for kind in kinds
         for truth in ("", "_pooled", "_repair")
