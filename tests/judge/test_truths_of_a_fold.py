@@ -13,7 +13,7 @@ from utils import ranking
 from utils.judge.names import LIFTED, NEURON, REFERENCES, WEIGHT
 from utils.run.paths import FoldPaths
 from utils.summary.folds import read_tables
-from utils.summary.scores import overview
+from utils.summary.scores.layer import layer_table
 
 CHANCE, SAMPLED = "random (expected)", "random (sampled)"
 TOP = given.N // 20  # 5%
@@ -282,7 +282,7 @@ def test_repair_csv_is_the_sum_of_the_credits(job):
         assert row.gap == pytest.approx(-0.25 + 0.5)
         assert row.share_helping == pytest.approx(np.mean(values > 0))
         assert row[-1] == pytest.approx(np.sort(values)[-TOP:].sum(dtype=np.float64), rel=1e-6)
-    layer = overview.layer_table(table.assign(fold=0)).iloc[0]
+    layer = layer_table(table.assign(fold=0)).iloc[0]
     assert layer["share_recovered"] == pytest.approx((2 - table["loss_transplanted"][0]) / 2)
 
 

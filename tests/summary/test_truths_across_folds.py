@@ -15,6 +15,7 @@ from utils.run.paths import FoldPaths
 from utils.summary.figures import catalogue
 from utils.summary.folds import read_records
 from utils.summary.scores import overview, summarise
+from utils.summary.scores.layer import in_words
 
 TRUTHS = ("change", "pooled", "repair")
 SMALLEST = 1 / 200  # 199 relabellings
@@ -166,7 +167,8 @@ def rebuilt(paths) -> list[str]:
     ends = ends.sort_values("method", key=lambda names: names.map(order.index), kind="stable")
     ends = ends.rename(columns={"mean": "lift"})[["truth", "method", "lift"]]
     truths, layer = (pd.read_csv(paths.table(name)) for name in ("truths", "layer"))
-    return overview.sentences(verdict, ends, truths, layer, "20%", values_of(verdict, summary), 5)
+    said = overview.sentences(verdict, ends, truths, "20%", values_of(verdict, summary), 5)
+    return [*said, *in_words(layer)]
 
 
 def values_of(verdict, summary) -> dict[str, pd.DataFrame]:

@@ -14,7 +14,6 @@ from utils.truth import CHANGE
 
 SIGNIFICANT = 0.05
 TRUTH_COLUMNS = ["truth_a", "truth_b", "n_methods", "kendall_tau"]
-LAYER_COLUMNS = ["fold", "n_test", "loss_m1", "loss_transplanted", "share_recovered"]
 
 
 def overview_table(
@@ -70,21 +69,10 @@ def truth_agreement(verdict: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TRUTH_COLUMNS)
 
 
-def layer_table(repair: pd.DataFrame) -> pd.DataFrame:
-    """What M2's two matrices in M1 mend of the loss over M1's failing test samples, by fold.
-
-    repair : the folds' repair.csv with their fold; the setting `all` counts.
-    """
-    whole = repair[repair["setting"] == "all"]
-    share = (whole["loss_m1"] - whole["loss_transplanted"]) / whole["loss_m1"]
-    return whole.assign(share_recovered=share)[LAYER_COLUMNS].reset_index(drop=True)
-
-
 def sentences(
     verdict: pd.DataFrame,
     references: pd.DataFrame,
     truths: pd.DataFrame,
-    layer: pd.DataFrame,
     k: str,
     values: Mapping[str, pd.DataFrame],
     n_folds: int,
@@ -106,13 +94,6 @@ def sentences(
                 f"Order of the {row.n_methods} methods by '{row.truth_a}' and by '{row.truth_b}': "
                 f"Kendall's tau {row.kendall_tau:.2f} ({agreement(row.kendall_tau)})."
             )
-    if len(layer):
-        mean = layer[["loss_m1", "loss_transplanted", "share_recovered"]].mean()
-        said.append(
-            "Does the layer matter? M2's two matrices in M1 take the loss over M1's failing test "
-            f"samples from {mean['loss_m1']:.2f} to {mean['loss_transplanted']:.2f} "
-            f"({100 * mean['share_recovered']:.0f}% of it, mean over folds)."
-        )
     return said
 
 

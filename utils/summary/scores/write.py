@@ -18,6 +18,7 @@ from utils.summary.folds.tables import seconds_per_fold
 from utils.summary.rankings import Key
 from utils.summary.scores import overview
 from utils.summary.scores.comparisons import WrongConstant
+from utils.summary.scores.layer import layer_table
 from utils.summary.scores.means import settings_table
 from utils.summary.scores.times import times_table
 from utils.summary.scores.verdict import verdict_table
@@ -78,7 +79,7 @@ def gather(folds: list[FoldPaths], constants: dict[str, Any]) -> Summarised:
     references = reference_lifts(views, column)
     verdicts = read_verdicts(present, references)
     crossed = read_all(repaired, "specificity", ["level", "method", "setting", "truth_setting"])
-    layer = overview.layer_table(read_all(repaired, "repair_table", ["setting", "loss_m1"]))
+    layer = layer_table(read_all(repaired, "repair_table", ["setting", "loss_m1"]))
     whole = max(views, key=lambda view: len(view.tables.folds)).tables
     times = times_table(whole.times, whole.folds)
     seconds = seconds_per_fold(times)

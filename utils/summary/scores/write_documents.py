@@ -17,7 +17,7 @@ from utils.summary.effects import retrained, verdicts
 from utils.summary.effects.write import Judged
 from utils.summary.folds.read_tables import folds_with, load, read
 from utils.summary.folds.tables import seconds_per_fold
-from utils.summary.scores import notes, overview
+from utils.summary.scores import layer, notes, overview
 from utils.summary.scores.views import reference_lifts, view_of
 from utils.summary.scores.write import Summarised, lift_column
 from utils.summary.statistics.resolution import COLUMNS, resolution
@@ -47,11 +47,13 @@ def write_documents(
     values = lift_values(found, column) | judged.values
     trained = retrained.retrained_table(judged.retrained, n_folds)
     resolved = resolution_table(values, spread_of_replays(folds), column, n_folds)
-    finding = verdicts.prediction_in_words(verdicts.predicts_table(values, n_folds), trained)
+    finding = layer.little_in_words(found.layer, judged.layers)
+    finding += verdicts.prediction_in_words(verdicts.predicts_table(values, n_folds), trained)
     finding += overview.sentences(
-        found.verdicts, found.references, found.truths, found.layer, f"{percent:g}%",
+        found.verdicts, found.references, found.truths, f"{percent:g}%",
         lift_values(found, column), n_folds,
     )  # fmt: skip
+    finding += layer.in_words(found.layer)
     said = notes.of(whole.tables, whole.metrics, n_folds) + remarks
     for view in found.views:
         said += notes.absent_truth(view.truth, view.tables.folds, whole.tables.folds)
