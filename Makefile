@@ -4,13 +4,15 @@ BIN := .venv/bin
 DEMO_FOLDS := 0 1 2 3 4
 WORKERS ?= 2
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+STUDY_DATA ?= /usr/share/datasets/fashion-mnist
+STUDY_ROOT ?= .
 STEPS := 0 1 2 3 4 5 6 7 8 9 10
 # The formulas that everything else stands on.
 FORMULAS := tests/judge/scores/test_metrics.py tests/judge/scores/test_ties_in_the_truth.py \
 	tests/methods/test_arachne.py tests/methods/test_variance.py \
 	tests/methods/test_integrated_gradients.py tests/truth/test_credit.py
 
-.PHONY: demo test smoke check-claims test-fresh lint bench bench-fold soak cluster test-cluster \
+.PHONY: demo test smoke study check-study check-claims test-fresh lint bench bench-fold soak cluster test-cluster \
 	bench-cluster clean
 
 # Refuses a Python that the packages do not support, before anything is installed.
@@ -50,6 +52,18 @@ check-claims: .venv/run.stamp
 		$(BIN)/python exp-fl-5-$$step.py --ds digits --fold $(DEMO_FOLDS) > /dev/null || exit $$?; \
 	done
 	@$(BIN)/python -m benchmarks.claims
+
+# A ViT fine-tuned on 48,000 real images, five folds, two side by side: some hours (docs/study.md).
+# apt-get install dataset-fashion-mnist puts the images where STUDY_DATA says.
+study: .venv/run.stamp
+	@test -d $(STUDY_DATA) || { echo "$(STUDY_DATA) does not exist; install the images (docs/data.md)" \
+		"or name their folder: make study STUDY_DATA=DIR" >&2; exit 2; }
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.study.run --data-dir $(STUDY_DATA) --root $(STUDY_ROOT)
+	@$(BIN)/python -m benchmarks.study.collect --root $(STUDY_ROOT)
+
+# What docs/study/ has beside what the study's results say now.
+check-study: .venv/run.stamp
+	@$(BIN)/python -m benchmarks.study.check --root $(STUDY_ROOT)
 
 test: .venv/dev.stamp lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from idx_files import pictures, write_split
@@ -15,14 +17,20 @@ from safetensors.torch import load_file
 from transformers import ViTForImageClassification, ViTImageProcessor
 
 from benchmarks import pretrain
+from benchmarks.study import check, collect
+from benchmarks.study.page import read
 from utils.constants import PROFILES
+from utils.errors import UserError
 from utils.model import checkpoints, configs, finetuning
 from utils.model.training import BASE_CONTENT
 from utils.run.hashing import HashCache, hash_file
+from utils.run.paths import FoldPaths
+from utils.run.storage import save_table
 
 ROOT = Path(__file__).resolve().parent.parent
 FASHION = PROFILES["fashion"]
 STEPS = 3
+COMMIT = "c" * 40
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess:
@@ -40,7 +48,7 @@ def pretrain_here(root: Path, *options: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    """600 pictures, the base model made of them, and fold 0 trained from it by the profile."""
+    """600 pictures, the base model made of them, and fold 0 trained from it."""
     root = tmp_path_factory.mktemp("fashion")
     write_split(root / "idx", "train", *pictures(600, 0), packed=True)
     write_split(root / "idx", "t10k", *pictures(40, 1), packed=True)
@@ -48,7 +56,7 @@ def root(tmp_path_factory) -> Path:
     assert done.returncode == 0, done.stderr
     assert f"base_vit_fashion: {STEPS} steps with seed 777 on 540 pictures" in done.stdout
     step_0 = [str(ROOT / "exp-fl-5-0.py"), "--ds", "fashion", "--fold", "0", "--data-dir", "idx"]
-    done = run(*step_0, "--replays", "1", cwd=root)
+    done = run(*step_0, "--base-model", str(root / "base_vit_fashion"), "--replays", "1", cwd=root)
     assert done.returncode == 0, done.stderr
     return root
 
@@ -193,3 +201,92 @@ def test_turns_are_learned():
     losses = pretrain.pretrain(model, pixels[:150], 40, torch.Generator().manual_seed(0))
     assert len(losses) == 40
     assert pretrain.accuracy(model, pixels[150:]) > 0.9
+
+
+# The rest of the study: steps 1 to 10, its tables, and the comparison with a fresh run.
+
+
+@pytest.fixture(scope="module")
+def studied(root) -> Path:
+    done = run(
+        "-m", "benchmarks.study.run", "--data-dir", "idx", "--root", ".", "--fold", "0",
+        "--jobs", "1", cwd=root,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture(scope="module")
+def tables(studied, tmp_path_factory) -> Path:
+    """What would be docs/study/ of one fold."""
+    out = tmp_path_factory.mktemp("docs") / "study"
+    collect.collect(studied, [0], COMMIT, out)
+    return out
+
+
+def test_every_step_of_the_study_has_its_times(studied):
+    times = pd.read_csv(studied / "study_times.csv", dtype={"fold": str})
+    done = list(zip(times["step"], times["fold"], strict=True))
+    # Of step 0 it had the second replay to make.
+    assert done[:11] == [(step, "0") for step in range(11)]
+    assert {fold for _, fold in done[11:]} == {"summary"}
+    assert (times["cpu_s"] > 0).all() and (times["peak_mib"] > 100).all()
+
+
+def test_the_tables_are_those_of_the_results(studied, tables):
+    assert {path.stem for path in tables.glob("*.csv")} == {
+        *collect.COPIED, "training", "failures", "layers", "times", "base",
+    }  # fmt: skip
+    assert {path.stem for path in tables.glob("*.png")} == set(collect.FIGURES)
+    for file in tables.glob("*.csv"):
+        assert set(read(file)["commit"]) == {COMMIT}
+    fold = FoldPaths(studied, "fashion", 0)
+    (training,) = read(tables / "training.csv").to_dict("records")
+    state = json.loads((fold.training / "checkpoint-16" / "trainer_state.json").read_text())
+    logged = [entry["eval_accuracy"] for entry in state["log_history"] if "eval_loss" in entry]
+    assert [training["m1_accuracy"], training["m2_accuracy"]] == logged
+    (failures,) = read(tables / "failures.csv").to_dict("records")
+    labels, logits = (np.load(fold.cache(name)) for name in ("labels", "logits"))
+    assert failures["repair_images"] == 120
+    assert failures["repair_failures"] == (logits.argmax(1) != labels).sum()
+    methods = read(tables / "verdicts.csv")
+    assert len(methods) == 24 and methods["retrained (adam)"].notna().all()
+    layers = read(tables / "layers.csv")
+    assert len(layers) == 2 * (2 * 4 + 2)  # both directions; 4 layers, embeddings and head
+
+
+def test_a_fresh_run_agrees_with_itself_and_not_with_another(studied, tables, tmp_path):
+    fresh = collect.gather(studied, [0])
+    for name in check.COMPARED:
+        committed = read(tables / f"{name}.csv")
+        save_table(tmp_path / f"{name}.csv", fresh[name])
+        now = read(tmp_path / f"{name}.csv")
+        compared, off = check.compare(committed, now)
+        assert off == [] and compared > 0, name
+    moved = read(tables / "verdicts.csv")
+    moved.loc[3, "repair"] += 0.06 + 0.03 * moved.loc[3, "repair"]
+    _, (line,) = check.compare(moved, read(tmp_path / "verdicts.csv"))
+    assert line.startswith("repair ") and moved.loc[3, "method"] in line
+    _, (line,) = check.compare(moved, read(tmp_path / "verdicts.csv").drop(columns="repair"))
+    assert line == "no column repair"
+
+
+def test_results_of_several_commits_or_of_changed_files_are_refused(studied, tmp_path):
+    paths = FoldPaths(
+        shutil.copytree(studied / "exp-fl-5", tmp_path / "exp-fl-5").parent, "fashion", 0
+    )
+    record = json.loads(paths.provenance.read_text())
+
+    def refused(**changes) -> bool:
+        for run_ in record["runs"].values():
+            run_.update(git_commit="a" * 40, git_dirty=False)
+        last = [run_ for run_ in record["runs"].values() if run_["step"] > 0][-1]
+        last.update(changes)
+        paths.provenance.write_text(json.dumps(record))
+        try:
+            return collect.require_one_commit([paths]) != "a" * 40
+        except UserError as error:
+            return "not of one commit without changes" in str(error)
+
+    assert not refused()
+    assert refused(git_dirty=True) and refused(git_commit="b" * 40) and refused(git_commit=None)
