@@ -74,25 +74,25 @@ class Terminal(logging.Handler):
         super().__init__(logging.DEBUG if most is None else logging.INFO)
         self.stream = sys.stdout
         self.most = most
-        self.shown, self.held, self.last = 0, 0, ""
+        self.shown, self.held = 0, []
         self.file = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
         full = self.most is not None and self.shown >= self.most - 2
         if full and record.levelno < logging.WARNING:
-            self.held, self.last = self.held + 1, text
+            self.held.append(text)
             return
         self.shown += record.levelno < logging.WARNING
         tqdm.write(text, file=self.stream)
 
     def close(self) -> None:
-        if self.held > 1:
-            text = f"{self.held - 1} more lines: --verbose shows them, {self.file} has them"
+        *more, last = self.held or [None]
+        if len(more) > 1:
+            more = [f"{len(more)} more lines: --verbose shows them, {self.file} has them"]
+        for text in filter(None, [*more, last]):
             tqdm.write(text, file=self.stream)
-        if self.held:
-            tqdm.write(self.last, file=self.stream)
-        self.held = 0
+        self.held = []
         super().close()
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from tqdm import tqdm
+
 from utils import drawing
 from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.documents import latex
-from utils.summary.figures.catalogue import Drawn
+from utils.summary.figures.catalogue import ToDraw
 from utils.summary.figures.shared import widths_of
 
 NO_GLYPH = (
@@ -29,17 +31,20 @@ def formats(constants: dict[str, Any]) -> list[str]:
 
 
 def save_figures(
-    task: Task, paths: SummaryPaths, figures: Iterable[Drawn], constants: dict[str, Any]
+    task: Task, paths: SummaryPaths, figures: Iterable[ToDraw], constants: dict[str, Any]
 ) -> Captions:
     """Write each figure in every form; a line for characters that no font has."""
     captions: dict[str, str] = {}
     missing: set[str] = set()
-    for drawn in figures:
-        target = paths.figure(drawn.name, drawn.width, drawn.truth)
+    wanted = list(figures)
+    if wanted:
+        print(f"draws {len(wanted)} figures", flush=True)
+    for one in tqdm(wanted, desc="figures", unit="figure"):
+        target, figure = paths.figure(one.name, one.width, one.truth), one.draw()
         for suffix in formats(constants):
-            task.save_bytes(target.with_suffix(f".{suffix}"), drawing.render(drawn.figure, suffix))
-        captions[drawn.title] = drawn.caption.strip()
-        missing |= drawing.missing_glyphs(drawn.figure)
+            task.save_bytes(target.with_suffix(f".{suffix}"), drawing.render(figure, suffix))
+        captions[one.title] = one.caption.strip()
+        missing |= drawing.missing_glyphs(figure)
     if missing:
         print(NO_GLYPH.format("".join(sorted(missing))))
     text = "\n\n".join(f"{name}: {caption}" for name, caption in captions.items())
