@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_FOLDS := 0 1 2 3 4
 WORKERS ?= 2
+# Folds of the demo at a time: one a core.
+JOBS ?= $(shell nproc)
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 STUDY_DATA ?= /usr/share/datasets/fashion-mnist
 STUDY_ROOT ?= .
@@ -43,7 +45,7 @@ cluster: .venv/run.stamp .venv-cluster/stamp
 
 demo: .venv/run.stamp
 	@for step in $(STEPS); do \
-		$(BIN)/python exp-fl-5-$$step.py --ds digits --fold $(DEMO_FOLDS) || exit $$?; \
+		$(BIN)/python exp-fl-5-$$step.py --ds digits --fold $(DEMO_FOLDS) --jobs $(JOBS) || exit $$?; \
 	done
 
 # What the README claims of the demo, beside what the demo's summary says now.

@@ -91,6 +91,12 @@ LAYER_SAMPLES = 256
 RETRAIN_PERCENTS = (1,)
 RETRAIN_SETTINGS = ("all",)
 
+# The figures of the summary: "1col" is as wide as a column of a paper (3.5 inches), "2col" as
+# both (7.16). Each width costs as much again: half a minute for 24 methods.
+FIGURE_WIDTHS = ("1col",)
+# And as what files: "png", "pdf", or both. SVG is always made, the page report.html shows it.
+FIGURE_FORMATS = ("png", "pdf")
+
 # The forward pass of M1. None: 32 images a batch on the CPU, 256 on a GPU.
 INFERENCE_BATCH_SIZE = None
 # "fp32" or "bf16"; bf16 halves the time of the forward pass on a recent GPU.

@@ -46,6 +46,8 @@ SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 # What differs from one rendering to the next.
 UNWANTED = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}
 FORMATS = tuple(UNWANTED)
+# zlib's level for PNG: 1 takes a third of the time of the usual 6, for files a quarter larger.
+PNG = {"compress_level": 1}
 
 
 @contextmanager
@@ -65,15 +67,25 @@ def render(figure: "Figure", suffix: str) -> bytes:
     The first rendering lays it out, and further ones leave everything in its place.
     """
     sink = io.BytesIO()
-    metadata = {UNWANTED[suffix]: None}
+    options = {"metadata": {UNWANTED[suffix]: None}}
+    if suffix == "png":
+        options["pil_kwargs"] = PNG
     with drawing(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        _write_plain_powers(figure)
-        for text in _texts(figure):
-            _give_fonts(text)
-        figure.savefig(sink, format=suffix, dpi=DPI, metadata=metadata)
-        figure.set_layout_engine("none")
+        if figure.get_layout_engine() is not None:
+            _lay_out(figure)
+        figure.savefig(sink, format=suffix, dpi=DPI, **options)
     return sink.getvalue()
+
+
+def _lay_out(figure: "Figure") -> None:
+    """Give every text its font and every part its place, once: saving then only draws."""
+    _write_plain_powers(figure)
+    for text in _texts(figure):
+        _give_fonts(text)
+    figure.set_dpi(DPI)
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
 
 
 def plain_power(text: str) -> str:

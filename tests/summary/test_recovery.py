@@ -154,14 +154,19 @@ def test_every_figure_of_a_whole_set(tmp_path):
     found = recovery.planted_table(faults, 5)
     tables = effect_figures.EffectTables(moved, blocks, both, found, places)
     drawn = list(effect_figures.every_figure(tables, look))
+    figures = {(one.name, one.width): one.draw() for one in drawn}
     assert [one.title for one in drawn[::2]] == list(effect_figures.CAPTIONS)
     assert [one.width for one in drawn] == ["1col", "2col"] * 6
     for one in drawn:
-        one.figure.draw_without_rendering()
-        box, (wide, high) = one.figure.get_tightbbox(), one.figure.get_size_inches()
+        figure = figures[one.name, one.width]
+        figure.draw_without_rendering()
+        box, (wide, high) = figure.get_tightbbox(), figure.get_size_inches()
         over = max(-box.x0, -box.y0, box.x1 - wide, box.y1 - high)
         assert over < 0.02, f"{one.name} {one.width}: {over:.2f} inches beyond the edge"
-    by_name = {one.name: one.figure for one in drawn}
+    by_name = {one.name: figures[one.name, "2col"] for one in drawn}
+    narrow = figures["lift_and_recovery", "1col"]
+    assert [axes.get_xlabel()[-8:] for axes in narrow.axes] == ["'change'", "'repair'"]
+    assert narrow.get_size_inches()[1] <= 5
     for method in METHODS:
         style = look.of(*method)
         for name in ("loss_against_k", "lift_and_recovery", "verdicts"):

@@ -264,6 +264,13 @@ def test_bars_are_the_largest_sets_not_told_apart():
     assert everything == [list(range(25))]
 
 
+def test_bars_are_those_of_the_best():
+    groups = [[0, 1], [0, 2, 3], [1, 2], [4, 5, 6], [7]]
+    assert critical_difference.bars_of_best(groups) == [[0, 1], [0, 2, 3]]
+    many = [[0, *range(i, i + 9 - i)] for i in range(1, 8)]
+    assert critical_difference.bars_of_best(many) == many[: critical_difference.MOST_BARS]
+
+
 def test_bars_do_not_lie_on_each_other():
     bars = [[0, 2, 4], [0, 1], [3, 4], [5, 6]]
     columns = critical_difference.stacked(bars)
@@ -281,7 +288,8 @@ def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
     names = []
     seconds = {("weight", "A"): 1.0}
     words = {"metric": "m", "percent": 1, "gain": "|dW|", "folds": 3}
-    for name, width, figure in drawn_of(tables, summary, seconds):
+    for name, width, draw in drawn_of(tables, summary, seconds):
+        figure = draw()
         names.append((name, width))
         assert figure.get_size_inches()[0] == shared.WIDTHS[width]
         caption = catalogue.CAPTIONS[name].format(**words)
@@ -292,25 +300,31 @@ def test_every_figure_comes_in_both_widths_with_embedded_fonts(made):
     assert len(names) == 12 == len(set(names))
 
 
-def test_a_figure_is_saved_in_every_format_with_its_caption(tmp_path):
+def test_a_figure_is_saved_in_every_format_with_its_caption(tmp_path, capsys):
     saved = {}
 
     class Task:
         def save_bytes(self, path, content):
             saved[path.relative_to(tmp_path).as_posix().rpartition("figures/")[2]] = content
 
-    def drawn():
+    def draw():
         figure = shared.new_figure("1col", 1)
         figure.subplots().set_title("a, b")
-        return catalogue.Drawn("one", "1col", figure, "caption", "change")
+        return figure
 
-    captions = save_figures(Task(), SummaryPaths(tmp_path, "digits"), [drawn()])
+    one = catalogue.ToDraw("one", "1col", draw, "caption", "change")
+    looks = {"FIGURE_WIDTHS": ("1col",), "FIGURE_FORMATS": ("png", "pdf")}
+    captions = save_figures(Task(), SummaryPaths(tmp_path, "digits"), [one], looks)
     assert sorted(saved) == [f"change/one_1col.{suffix}" for suffix in ("pdf", "png", "svg")]
-    again = drawn().figure  # the first format lays it out
+    again = draw()  # the first format lays it out
     for suffix in drawing.FORMATS:
         assert saved[f"change/one_1col.{suffix}"] == drawing.render(again, suffix)
     assert saved["change/one_1col.svg"].startswith(b"<?xml")
-    assert captions.text == "change/one: caption" and "{change/one_1col.pdf}" in captions.latex
+    assert captions.text == "change/one: caption" and "{change/one_1col}" in captions.latex
+    assert capsys.readouterr().out == "draws 1 figures\n"
+    saved.clear()
+    save_figures(Task(), SummaryPaths(tmp_path, "digits"), [one], looks | {"FIGURE_FORMATS": ()})
+    assert sorted(saved) == ["change/one_1col.svg"]  # which the page shows
 
 
 def test_nothing_is_printed_outside_the_page(made):
@@ -329,7 +343,8 @@ def test_nothing_is_printed_outside_the_page(made):
     named = dataclasses.replace(tables, **renamed)
     summary = summary.replace({"method": long})
     seconds = {(WEIGHT, long["A"]): 1.0, ("neuron", "=H_1%"): 0.01}
-    for name, width, figure in drawn_of(named, summary, seconds):
+    for name, width, draw in drawn_of(named, summary, seconds):
+        figure = draw()
         figure.draw_without_rendering()
         drawn, (wide, high) = figure.get_tightbbox(), figure.get_size_inches()
         over = max(-drawn.x0, -drawn.y0, drawn.x1 - wide, drawn.y1 - high)

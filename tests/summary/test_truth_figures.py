@@ -70,9 +70,10 @@ def test_each_figure_comes_where_it_has_something_to_show(verdict, references, c
 @pytest.mark.parametrize("width", shared.WIDTHS)
 def test_nothing_is_printed_outside_the_page(verdict, references, crossed, width):
     across = catalogue.AcrossTruths(verdict, references, crossed)
-    for name, at, figure in catalogue.across_truths(across, LOOK, 1):
+    for name, at, draw in catalogue.across_truths(across, LOOK, 1):
         if at != width:
             continue
+        figure = draw()
         figure.draw_without_rendering()
         drawn, (wide, high) = figure.get_tightbbox(), figure.get_size_inches()
         over = max(-drawn.x0, -drawn.y0, drawn.x1 - wide, drawn.y1 - high)

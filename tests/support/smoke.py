@@ -29,7 +29,7 @@ METHODS = ("ig", "bl", "grad_loss", "magnitude", "fisher", "zero_out", "neuron/v
 # A script, called as a user calls it, with fewer methods and formats.
 FEWER = (
     f"import runpy, sys; from utils import constants; constants.METHODS_TO_RUN = {METHODS}; "
-    "from utils import drawing; drawing.FORMATS = ('png', 'svg'); "
+    "constants.FIGURE_FORMATS = ('png',); "
     "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 )
 EXPECTED = ("results.xlsx", "report.html", "overview.csv", "verdicts.csv", "tables.tex")

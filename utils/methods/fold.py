@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from utils.data.setting_names import ALL
 from utils.data.settings import SETTINGS_STEP, read_settings, setting_inputs
@@ -95,18 +94,17 @@ def localise_fold(
     fold_memo: dict = {}
     count: Found = Counter()
     failures: dict[str, dict[str, str]] = {}  # by method, then by setting
-    with logging_redirect_tqdm([job.log]):
-        for setting in tqdm(methods, desc=f"step {job.step}", unit="setting"):
-            evidence = evidence_of(job, setting, tail, states, fold_memo)
-            for method in methods[setting]:
-                try:
-                    count["whole", localise(job, inputs.ledger, evidence, setting, method)] += 1
-                except own.MethodFailed as error:
-                    failures.setdefault(method.label, {})[setting] = str(error)
-                    forget(inputs.ledger, setting, method, ns)
-                    continue
-                for n in ns:
-                    count["cut", save_first(job, inputs, setting, method, n)] += 1
+    for setting in tqdm(methods, desc=f"step {job.step}", unit="setting"):
+        evidence = evidence_of(job, setting, tail, states, fold_memo)
+        for method in methods[setting]:
+            try:
+                count["whole", localise(job, inputs.ledger, evidence, setting, method)] += 1
+            except own.MethodFailed as error:
+                failures.setdefault(method.label, {})[setting] = str(error)
+                forget(inputs.ledger, setting, method, ns)
+                continue
+            for n in ns:
+                count["cut", save_first(job, inputs, setting, method, n)] += 1
     for label, found in failures.items():
         job.leave_out(own.failures_in_words(found), about=f"--methods {label}")
     return count

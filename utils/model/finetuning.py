@@ -14,7 +14,6 @@ import transformers
 from accelerate import PartialState
 from safetensors import SafetensorError
 from torch.utils.data import ConcatDataset
-from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -182,7 +181,6 @@ def train(
     with (
         failures_in_words(paths, profile, resume_from, started),
         cpu_threads(profile.cpu_threads),
-        logging_redirect_tqdm([log] if log else []),
         closing(progress),
     ):
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers import ViTForImageClassification
 from transformers.utils import logging as transformers_logging
 
@@ -222,7 +221,7 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
         job.log.info("takes %s", note)
     inputs.ledger.device = str(device)
     # Threads take whole pieces (utils.pieces).
-    with task, cpu_threads(1), logging_redirect_tqdm([job.log]):
+    with task, cpu_threads(1):
         watch = Stopwatch()
         found = run_model(model, loader, device, job.constants["INFERENCE_PRECISION"], job.log)
         task.time(f"forward_pass/{split}", watch.seconds)

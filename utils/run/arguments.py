@@ -70,6 +70,17 @@ def parse_arguments(
         "validation, valid, val, dev or eval)",
     )
     parser.add_argument("--force", action="store_true", help="redo what is already done")
+    parser.add_argument(
+        "--verbose", action="store_true", help="show every line of the log on the terminal too"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="work on N folds at a time, each in a process of its own that needs the memory of one "
+        "fold; with a GPU they share it (default: %(default)s)",
+    )
     if step > 0:
         add_pair(parser)
     if add_options:
@@ -136,6 +147,8 @@ def check_lengths(args: argparse.Namespace) -> None:
 
 def check_arguments(step: int, args: argparse.Namespace) -> None:
     check_lengths(args)
+    if getattr(args, "jobs", 1) < 1:
+        raise UserError(f"--jobs is {args.jobs}; expected the number of folds to work on at a time")
     require_known_data(step, args)
     last = user_constants.REPEATS * user_constants.N_FOLDS - 1
     for fold in args.fold:

@@ -5,7 +5,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
 from filelock import FileLock
@@ -28,6 +30,7 @@ from utils.run.folders import fold_paths, require_inputs
 from utils.run.locks import lock_fold
 from utils.run.log import PatientOutput, close_log, is_main_process, open_log, silent_log
 from utils.run.paths import FoldPaths
+from utils.run.side_by_side import Defect, Workers
 
 DEFECT = 1
 # What the scripts and the tests ask for here.
@@ -140,21 +143,38 @@ def run(
         if getattr(args, "only_summary", False):
             finished += require_ready(step, folds, args, values, needs, ready, look=work)
         else:
-            require_ready(step, folds, args, values, needs, ready)
-            for paths in folds:
-                finished.append(run_fold(step, paths, args, values, work))
+            run_one = partial(run_fold, step, args=args, values=values, work=work)
+            with workers(step, args, run_one) as together:
+                require_ready(step, folds, args, values, needs, ready)
+                if together:
+                    together.run(folds, finished)
+                else:
+                    finished.extend(map(run_one, folds))
         if after and is_main_process() and not getattr(args, "only_folds", False):
             after(finished)
     except NotReady as error:
         refuse(step, error.reasons)
     except UserError as error:
         refuse(step, [*left_out(finished), str(error)])
+    except Defect as error:
+        print(f"exp-fl-5-{step}.py: {error}", file=sys.stderr)
+        raise SystemExit(DEFECT) from None
     except KeyboardInterrupt:
         print(f"exp-fl-5-{step}.py: interrupted; run it again to go on", file=sys.stderr)
         raise SystemExit(DEFECT) from None
     if reasons := left_out(finished):
         refuse(step, reasons)
     raise SystemExit(0)
+
+
+def workers(
+    step: int, args: argparse.Namespace, run_one: Callable[[FoldPaths], tuple[Job, Any]]
+) -> AbstractContextManager[Workers | None]:
+    """The processes that --jobs asks for; None where this one works on all folds itself."""
+    count = min(args.jobs, len(args.fold))
+    if count == 1 or "LOCAL_RANK" in os.environ:  # torchrun has its own processes
+        return nullcontext()
+    return Workers(count, step, run_one)
 
 
 def left_out(finished: list[tuple[Job, Any]]) -> list[str]:
@@ -188,7 +208,7 @@ def run_fold(
     """Run `work` on one fold under its lock and with its log; the job and what came out."""
     lock = lock_fold(paths) if is_main_process() else FileLock(paths.lock)
     try:
-        log = open_log(paths.log(step), paths.log_in_results(step))
+        log = open_log(paths.log(step), paths.log_in_results(step), args.verbose)
         try:
             if is_main_process():
                 storage.remove_temporaries(paths.results)

@@ -75,6 +75,14 @@ RULES: dict[str, Rule] = {
         lambda value: is_list_of(value, is_text),
         'names of different settings, like ("all", "tgt_top1")',
     ),
+    "FIGURE_WIDTHS": (
+        lambda value: is_list_of(value, lambda name: name in ("1col", "2col")),
+        'one or both of "1col" and "2col", like ("1col",)',
+    ),
+    "FIGURE_FORMATS": (
+        lambda value: is_list_of(value, lambda name: name in ("png", "pdf")),
+        'one or both of "png" and "pdf", like ("png",)',
+    ),
     "INFERENCE_BATCH_SIZE": or_none(whole(1)),
     "INFERENCE_PRECISION": (lambda value: value in ("fp32", "bf16"), '"fp32" or "bf16"'),
     "PREPROCESSING_WORKERS": or_none(whole(0)),

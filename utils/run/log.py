@@ -9,8 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from tqdm import tqdm
+
 from utils.errors import UserError
 
+# Lines that a step shows of each fold.
+MOST_LINES = 25
 # What writing to a folder that may only be read ends with.
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -59,10 +63,44 @@ class LogFile(logging.FileHandler):
             super().close()
 
 
-def open_log(path: Path, otherwise: Path) -> logging.Logger:
+class Terminal(logging.Handler):
+    """Lines on standard output, above the bars that are drawn there.
+
+    most : lines that are shown, warnings apart; None shows all, those for debugging too. The last
+        one always is: what was held back is counted in a line before it.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        super().__init__(logging.DEBUG if most is None else logging.INFO)
+        self.stream = sys.stdout
+        self.most = most
+        self.shown, self.held = 0, []
+        self.file = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        full = self.most is not None and self.shown >= self.most - 2
+        if full and record.levelno < logging.WARNING:
+            self.held.append(text)
+            return
+        self.shown += record.levelno < logging.WARNING
+        tqdm.write(text, file=self.stream)
+
+    def close(self) -> None:
+        *more, last = self.held or [None]
+        if len(more) > 1:
+            more = [f"{len(more)} more lines: --verbose shows them, {self.file} has them"]
+        for text in filter(None, [*more, last]):
+            tqdm.write(text, file=self.stream)
+        self.held = []
+        super().close()
+
+
+def open_log(path: Path, otherwise: Path, verbose: bool = False) -> logging.Logger:
     """Log to the terminal, and with times to the file `path`.
 
     otherwise : the file where `path` lies in a folder that may only be read.
+    verbose : show every line on the terminal, and not the first MOST_LINES.
     """
     log = logging.getLogger("exp-fl-5")
     log.setLevel(logging.DEBUG)
@@ -71,9 +109,8 @@ def open_log(path: Path, otherwise: Path) -> logging.Logger:
     if not is_main_process():
         log.addHandler(logging.NullHandler())
         return log
-    terminal = logging.StreamHandler(sys.stdout)
-    terminal.setFormatter(logging.Formatter("%(message)s"))
-    terminal.setLevel(logging.INFO)
+    terminal = Terminal(None if verbose else MOST_LINES)
+    terminal.file = str(path)
     log.addHandler(terminal)
     try:
         log.addHandler(_log_file(path))
@@ -84,6 +121,7 @@ def open_log(path: Path, otherwise: Path) -> logging.Logger:
             log.addHandler(_log_file(otherwise))
         except OSError as second:
             raise _no_log(otherwise, second) from None
+        terminal.file = str(otherwise)
         log.info("cannot write %s (%s): this log is %s", path, error.strerror, otherwise)
     return log
 

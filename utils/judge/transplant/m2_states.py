@@ -6,7 +6,6 @@ Epoch 2 changed every layer, so that M2's h is not the one that is cached of M1.
 from pathlib import Path
 
 import numpy as np
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from utils.errors import UserError
 from utils.judge.names import TRANSPLANT_STEP
@@ -52,7 +51,7 @@ def ensure_m2_states(job: Job, inputs: Inputs) -> None:
         device,
     )  # fmt: skip
     # Threads take whole pieces (utils.pieces).
-    with task, cpu_threads(1), logging_redirect_tqdm([job.log]):
+    with task, cpu_threads(1):
         watch = Stopwatch()
         found = forward.run_model(
             model, loader, device, job.constants["INFERENCE_PRECISION"], job.log

@@ -1,5 +1,7 @@
 """The summary as LaTeX: booktabs tables in one file that compiles alone."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from utils.judge.names import LIFTED, NEURON
@@ -267,20 +269,24 @@ def document(
     return compilable(f"{body}\n\\clearpage\n\\noindent\n{said}\n")
 
 
-def figures(captions: dict[str, str], width: str = "2col") -> str:
+def figures(captions: dict[str, str], widths: Sequence[str] = ("1col", "2col")) -> str:
     """Every figure with its caption, to be pasted, or compiled where the pictures lie.
 
     captions : by the figure's path below that folder, without width and suffix.
+    widths : those that there are; a figure stands over both columns where it has that width.
     """
     parts = []
     for name, caption in captions.items():
         label = f"fig:{name.replace('/', '-').replace('_', '-')}"
+        star, across, last = ("*", "text", "2col") if "2col" in widths else ("", "column", "1col")
+        other = f"% one column: \\includegraphics[width=\\columnwidth]{{{name}_1col}}\n"
         parts.append(
-            "\\begin{figure*}[htbp]\n\\centering\n"
-            f"% one column: \\includegraphics[width=\\columnwidth]{{{name}_1col.pdf}}\n"
-            f"\\includegraphics[width=\\textwidth,height=0.6\\textheight,keepaspectratio]"
-            f"{{{name}_{width}.pdf}}\n"
-            f"\\caption[]{{{prose(caption.strip())}}}\n\\label{{{label}}}\n\\end{{figure*}}\n"
+            f"\\begin{{figure{star}}}[htbp]\n\\centering\n"
+            f"{other if len(widths) > 1 else ''}"
+            f"\\includegraphics[width=\\{across}width,height=0.6\\textheight,keepaspectratio]"
+            f"{{{name}_{last}}}\n"
+            f"\\caption[]{{{prose(caption.strip())}}}\n\\label{{{label}}}\n"
+            f"\\end{{figure{star}}}\n"
         )
     body = "\n\\clearpage\n".join(parts) or "No figures.\n"
     return compilable(f"{body}\n")

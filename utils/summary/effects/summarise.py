@@ -23,6 +23,10 @@ from utils.summary.folds.read_records import (
 
 # The task belongs to the last step, and each of them makes it anew from what there is.
 LAST_STEP = 10
+CONSTANTS = [
+    "TRUTHS", "N_FOLDS", "K_PERCENTS", "COMPARED_METRICS", "POSITIVE_PERCENT", "FIGURE_WIDTHS",
+    "FIGURE_FORMATS",
+]  # fmt: skip
 # By name: it is imported when it runs.
 WRITER = "utils.summary.effects.write"
 
@@ -70,7 +74,7 @@ def plan(ledger: Ledger, files: dict[str, list[Path]]) -> Task:
     return ledger.task(
         "effects",
         inputs=list(external_files(files)),
-        constants=["TRUTHS", "N_FOLDS", "K_PERCENTS", "COMPARED_METRICS", "POSITIVE_PERCENT"],
+        constants=CONSTANTS,
         parameters={"folds": list(files)},
         makes=EVERYTHING,
         step=LAST_STEP,

@@ -21,6 +21,7 @@ from utils.summary.effects import recovery, retrained, verdicts
 from utils.summary.figures import effects as figures
 from utils.summary.figures import styles
 from utils.summary.figures.save import save_figures
+from utils.summary.figures.shared import widths_of
 from utils.summary.folds.read_tables import load_scores, read
 from utils.summary.folds.tables import spread_budgets
 from utils.summary.rankings import Key
@@ -100,8 +101,8 @@ def write(
     current = {path for tables in files.values() for path in tables}
     rankings = method_rankings(folds, current, constants) or [list(by_place(places))]
     shown = figures.EffectTables(judged.transplants, judged.layers, both, found, places)
-    drawn = figures.every_figure(shown, styles.assign(rankings))
-    captions = save_figures(task, paths, drawn)
+    drawn = figures.every_figure(shown, styles.assign(rankings), widths_of(constants))
+    captions = save_figures(task, paths, drawn, constants)
     said = verdicts.prediction_in_words(predicts, trained)
     said += recovery.sentences(correlated, agreement, judged.values, n_folds)
     if repeated := describe([fold.fold for fold in folds], n_folds):

@@ -1,7 +1,8 @@
 """Every figure of the summary, and what stands under it in a paper."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,8 @@ from utils.summary.rankings import STAR, Key
 from utils.summary.scores.views import View
 from utils.truth import CHANGE, REPAIR, TRUTHS
 
+# Makes a figure.
+Draw = Callable[[], Figure]
 # {metric} is the primary one, {percent} of the positives, {gain} what the truth counts by.
 LOOK = (
     "A method has one colour and marker in all figures: in colour the "
@@ -30,14 +33,16 @@ LOOK = (
     "others, which the tables name; hollow: neuron-level methods. "
 )
 SPREAD = "Means over folds; bars reach from the lowest to the highest fold. "
+IN_COLOUR = "Bars are of the methods in colour. "
 CAPTIONS = {
     "metrics_at_k": "Precision, recall, F1 and overlap among the first K% of the weights, settings "
     "averaged inside a fold, both axes logarithmic; what is lower stands at the edge. " + SPREAD
-    + "They stand around K = {percent}%. Dashed: the expectation of a random ranking. Positives: "
-    "the top {percent}% by {gain}, as far as ties allow. " + LOOK + STAR + ".",
+    + IN_COLOUR + "They stand around K = {percent}%. Dashed: the expectation of a random ranking. "
+    "Positives: the top {percent}% by {gain}, as far as ties allow. " + LOOK + STAR + ".",
     "cumulative_gain": "Share of the total gain, {gain}, inside the first weights of a ranking, "
     "divided by the share inside a random ranking's (dashed), in the setting 'all'; both axes "
-    "logarithmic. Dotted: K = {percent}%, with bars there. " + SPREAD + LOOK + STAR + ".",
+    "logarithmic. Dotted: K = {percent}%, with bars there. " + SPREAD + IN_COLOUR + LOOK
+    + STAR + ".",
     "settings": "{metric} by method and misclassification setting, mean over folds (descriptive: "
     "settings of a fold share the model and the truth, and a setting is about other classes in "
     "each fold). White: chance. Grey: one ranking for all settings, or no value. " + STAR + ".",
@@ -50,8 +55,9 @@ CAPTIONS = {
     + LOOK + STAR + ".",
     "critical_difference": "Mean rank by {metric} over folds, 1 is best (descriptive), a "
     "line for each method. A bar at the right joins the dotted methods that a paired t test, "
-    "Holm-adjusted over all pairs, does not tell apart at 0.05; the test takes folds as "
-    "independent, though they share training data. " + LOOK + STAR + ".",
+    "Holm-adjusted over all pairs, does not tell apart at 0.05; drawn are the bars that the best "
+    "method is in, four at most; the test takes folds as independent, though they share training "
+    "data. " + LOOK + STAR + ".",
     "truths": "Each method's {metric} by the truth 'change' and by the truth 'repair', mean over "
     "folds, both axes logarithmic. Dashed: chance. In these models; lifts below 0.03 stand at "
     "0.03. " + LOOK + STAR + ".",
@@ -69,7 +75,8 @@ CAPTIONS = {
 CAPTIONS_OF_REPEATS = {
     "critical_difference": "Mean rank by {metric} over the folds of all repeats, 1 is best "
     "(descriptive), a line for each method. A bar at the right joins the dotted methods that a "
-    "paired t test, Holm-adjusted over all pairs, does not tell apart at 0.05; its variance is "
+    "paired t test, Holm-adjusted over all pairs, does not tell apart at 0.05; drawn are the bars "
+    "that the best method is in, four at most; the variance is "
     "that of Nadeau and Bengio, for repeats split the same data. " + LOOK + STAR + ".",
 }
 
@@ -80,12 +87,15 @@ def caption(name: str, repeated: bool, **words: object) -> str:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One figure at one width. truth : whose folder it lies in; None of no truth alone."""
+class ToDraw:
+    """One figure at one width, drawn when it is saved.
+
+    truth : whose folder it lies in; None of no truth alone.
+    """
 
     name: str
     width: str
-    figure: Figure
+    draw: Draw
     caption: str
     truth: str | None = None
 
@@ -115,24 +125,24 @@ def every_figure(
     seconds: dict[Key, float],
     percent: float,
     widths: Sequence[str] = tuple(WIDTHS),
-) -> Iterator[Drawn]:
+) -> Iterator[ToDraw]:
     """Each figure of step 7's summary, one after the other.
 
     percent : of the weights that are positives.
     """
     styles = styles_of(views)
     metric = f"lift@{percent:g}%"
-    for name, width, figure in across_truths(across, styles, percent, widths):
-        yield Drawn(name, width, figure, CAPTIONS[name].format(metric=metric))
+    for name, width, draw in across_truths(across, styles, percent, widths):
+        yield ToDraw(name, width, draw, CAPTIONS[name].format(metric=metric))
     for view in views:
         words = {
             "metric": view.metrics[0],
             "percent": f"{percent:g}",
             "gain": TRUTHS[view.truth].says.split(":")[0],
         }
-        for name, width, figure in of_truth(view, styles, seconds, percent, widths):
+        for name, width, draw in of_truth(view, styles, seconds, percent, widths):
             said = f"Truth '{view.truth}'. {caption(name, view.repeated is not None, **words)}"
-            yield Drawn(name, width, figure, said, view.truth)
+            yield ToDraw(name, width, draw, said, view.truth)
 
 
 def styles_of(views: Sequence[View]) -> Styles:
@@ -144,21 +154,24 @@ def styles_of(views: Sequence[View]) -> Styles:
 
 def across_truths(
     across: AcrossTruths, styles: Styles, percent: float, widths: Sequence[str] = tuple(WIDTHS)
-) -> Iterator[tuple[str, str, Figure]]:
-    """The figures that are about several truths, as (name, width, figure)."""
+) -> Iterator[tuple[str, str, Draw]]:
+    """The figures that are about several truths, as (name, width, how to draw it)."""
     verdicts, crossed = across.verdicts, across.crossed
     truths = set(verdicts["truth"])
     k = f"{percent:g}%"
     for width in widths:
         if {CHANGE, REPAIR} <= truths:
-            yield "truths", width, truth_against_truth(verdicts, styles, CHANGE, REPAIR, k, width)
+            draw = partial(truth_against_truth, verdicts, styles, CHANGE, REPAIR, k, width)
+            yield "truths", width, draw
         if CHANGE in truths:
-            yield "ceiling", width, ceiling(verdicts, across.references, styles, CHANGE, k, width)
+            given = verdicts, across.references, styles, CHANGE, k, width
+            yield "ceiling", width, partial(ceiling, *given)
         if len(crossed):
             rows = verdicts[verdicts["truth"] == REPAIR]
             best = list(zip(rows["level"], rows["method"], strict=True))
             if any(has_settings(crossed, key) for key in best):
-                yield "specificity", width, specificity_map(crossed, f"lift@{k}", best, width)
+                draw = partial(specificity_map, crossed, f"lift@{k}", best, width)
+                yield "specificity", width, draw
 
 
 def of_truth(
@@ -167,8 +180,8 @@ def of_truth(
     seconds: dict[Key, float],
     percent: float,
     widths: Sequence[str] = tuple(WIDTHS),
-) -> Iterator[tuple[str, str, Figure]]:
-    """The figures of one truth, as (name, width, figure); methods stand by the primary metric."""
+) -> Iterator[tuple[str, str, Draw]]:
+    """The figures of one truth, as (name, width, how to draw it), methods by the primary metric."""
     tables, primary = view.tables, view.metrics[0]
     ranked = ranked_methods(view.summary, primary)
     at_k = means_by_fold(tables.scores)
@@ -176,13 +189,17 @@ def of_truth(
     diagram = rank_table(scores, ranked, primary)
     timed = any(np.isfinite(seconds_of(*key, seconds)) for key in ranked)
     for width in widths:
-        yield "metrics_at_k", width, metrics_at_k(at_k, ranked, styles, percent, width)
-        gain = cumulative_gain(tables.curves, ranked, styles, percent, width)
-        yield "cumulative_gain", width, gain
-        yield "settings", width, setting_heat_map(scores, ranked, primary, width)
-        yield "locations", width, locations(tables.locations, ranked, percent, width)
+        makers = {
+            "metrics_at_k": partial(metrics_at_k, at_k, ranked, styles, percent),
+            "cumulative_gain": partial(cumulative_gain, tables.curves, ranked, styles, percent),
+            "settings": partial(setting_heat_map, scores, ranked, primary),
+            "locations": partial(locations, tables.locations, ranked, percent),
+        }
         if timed:
-            yield "time", width, time_against(scores, ranked, styles, seconds, primary, width)
+            makers["time"] = partial(time_against, scores, ranked, styles, seconds, primary)
         if diagram.shape[0] > 1 and diagram.shape[1] > 1:
-            diagram_of = critical_difference(diagram, styles, width, view.repeated)
-            yield "critical_difference", width, diagram_of
+            makers["critical_difference"] = partial(
+                critical_difference, diagram, styles, n_folds=view.repeated
+            )
+        for name, draw in makers.items():
+            yield name, width, partial(draw, width=width)

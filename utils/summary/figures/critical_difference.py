@@ -15,6 +15,8 @@ from utils.summary.rankings import Key, is_reference_only
 from utils.summary.statistics.pairs import average_ranks, pairwise_holm
 
 ALPHA = 0.05
+# Bars that are drawn: with all of them, a dozen, nobody sees which is about what.
+MOST_BARS = 4
 
 
 def rank_table(scores: pd.DataFrame, ranked: list[Key], primary: str) -> pd.DataFrame:
@@ -28,7 +30,7 @@ def rank_table(scores: pd.DataFrame, ranked: list[Key], primary: str) -> pd.Data
 def critical_difference(
     table: pd.DataFrame, styles: Styles, width: str, n_folds: int | None = None
 ) -> Figure:
-    """Each method's mean rank; a bar at the right joins those that no test tells apart.
+    """Each method's mean rank; a bar at the right joins those that no test tells from the best.
 
     A critical-difference diagram (Demšar, JMLR 7 (2006)) with a line for each
     method, which leaves every name whole in one column of a paper.
@@ -40,7 +42,7 @@ def critical_difference(
     ranks = average_ranks(table).sort_values(kind="stable")
     p = pairwise_holm(table, n_folds).fillna(1.0)
     apart = (p.loc[ranks.index, ranks.index] <= ALPHA).to_numpy()
-    bars = [bar for bar in groups_not_apart(apart) if len(bar) > 1]
+    bars = bars_of_best(groups_not_apart(apart))
     levels = stacked(bars)
     wide = width == "2col"
     size = SMALL[width]
@@ -100,6 +102,12 @@ def groups_not_apart(apart: np.ndarray) -> list[list[int]]:
 
     grow(set(), set(range(len(apart))), set())
     return sorted(found)
+
+
+def bars_of_best(groups: list[list[int]]) -> list[list[int]]:
+    """The groups of several that the best method, 0, is in: the MOST_BARS longest, in order."""
+    bars = [group for group in groups if len(group) > 1 and group[0] == 0]
+    return sorted(sorted(bars, key=len, reverse=True)[:MOST_BARS])
 
 
 def stacked(bars: list[list[int]]) -> list[int]:

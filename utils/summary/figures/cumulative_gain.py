@@ -81,7 +81,7 @@ def draw_ratios(
     low: float,
 ) -> None:
     """found : x (points,) and values (folds, points) of each ranking."""
-    named = styles.named(found)
+    named = [key for key in styles.named(found) if styles.of(*key).standing == "best"]
     places = dict(zip(named, spread_around(percent, len(named), 1.06), strict=True))
     for key, (x, y) in found.items():
         style = styles.of(*key)

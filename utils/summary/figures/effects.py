@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
 from utils.summary.effects.verdicts import verdict_names
 from utils.summary.figures import recovery
-from utils.summary.figures.catalogue import LOOK, Drawn
+from utils.summary.figures.catalogue import LOOK, ToDraw
 from utils.summary.figures.shared import WIDTHS
 from utils.summary.figures.styles import Styles
 from utils.summary.rankings import STAR
@@ -23,10 +24,13 @@ CAPTIONS = {
     "blocks": "Accuracy that M1 gains with M2's weights of one block, and that M2 loses with "
     "M1's, mean over folds: where in the network does the last epoch work?",
     "lift_and_recovery": "Each method's lift@1% by a truth against the loss that its first 1% "
-    "recovers, settings averaged, mean over folds. Dashed: chance. " + LOOK + STAR + ".",
+    "recovers, settings averaged, mean over folds. Dashed: chance; lifts below 0.1 stand at 0.1. "
+    "In one column only the methods in colour have a name, and the truth 'pooled' is left out "
+    "beside 'change'. " + LOOK + STAR + ".",
     "planted": "Lift of the planted weights among as many of each ranking, by kind of fault "
     "(filled: in whole neurons; hollow: in single weights), mean over faults and folds, "
-    "logarithmic from chance (1); lifts below 0.1 stand at 0.1. Colours as in all figures. "
+    "logarithmic from chance (1). A lift below 0.1, which a logarithm draws too long or not at "
+    "all, ends at 0.1 and has its number beside it. Colours as in all figures. "
     + STAR + ".",
     "verdicts": "Each method's place, the highest mean over folds on top, by every verdict: lift "
     "by the truths, loss recovered by a transplant of the first 1%, lift of planted faults in "
@@ -53,7 +57,7 @@ class EffectTables:
 
 def every_figure(
     found: EffectTables, styles: Styles, widths: Sequence[str] = tuple(WIDTHS)
-) -> Iterator[Drawn]:
+) -> Iterator[ToDraw]:
     """Each figure of steps 8 and 9 that has something to show.
 
     styles : those of step 7's figures.
@@ -71,4 +75,4 @@ def every_figure(
     }  # fmt: skip
     for name, (there, draw, table) in makers.items():
         for width in widths if there else ():
-            yield Drawn(name, width, draw(table, styles, width), CAPTIONS[name])
+            yield ToDraw(name, width, partial(draw, table, styles, width), CAPTIONS[name])

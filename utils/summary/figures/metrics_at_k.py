@@ -88,7 +88,8 @@ def draw_at_k(
 ) -> None:
     percents = percents_of(means)
     columns = columns_of(metric, percents)
-    named = styles.named(keys)
+    # References are all black: nobody could say whose a bar is.
+    named = [key for key in styles.named(keys) if styles.of(*key).standing == "best"]
     places = dict(zip(named, spread_around(percent, len(named)), strict=True))
     for key in keys:
         style = styles.of(*key)

@@ -12,6 +12,8 @@ PLACES = np.array(
     [(step, side, away) for away in (0, 1, 2) for step in range(-60, 61) for side in (1, -1)]
 )
 GAP, FURTHER = 5.0, 9.0  # points from the marker to the name
+# No line is seen through a name; points and the bars of methods in colour lie above it.
+NO_LINE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.3}
 # Costs, against a distance of half a line. ASTRAY: another point is nearer than its own.
 COVERED, OUTSIDE, CROSSED, ASTRAY = 100.0, 200.0, 6.0, 15.0
 
@@ -29,6 +31,7 @@ def name_points(
 
     Names of methods in colour choose their place first.
 
+    names : "" of a point that keeps none.
     x, y : (points,), in data. lines : (L, 4), x0, y0, x1, y1 in data, better not crossed.
     """
     figure = axes.figure
@@ -41,11 +44,14 @@ def name_points(
     panel = axes.get_window_extent()
     inside = np.r_[panel.min + unit, panel.max + 2 * unit]
     written: dict[int, Annotation] = {}
-    for i in sorted(range(len(names)), key=lambda i: (not styles[i].named, -points[i, 1])):
+    for i in sorted(
+        filter(names.__getitem__, range(len(names))),
+        key=lambda i: (not styles[i].named, -points[i, 1]),
+    ):
         text = axes.annotate(
             names[i], (x[i], y[i]), xytext=(0, 0), textcoords="offset points", fontsize=size,
-            va="center", ha="left", parse_math=False, annotation_clip=False, zorder=6,
-            color=ink(styles[i]),
+            va="center", ha="left", parse_math=False, annotation_clip=False, zorder=2.4,
+            color=ink(styles[i]), bbox=NO_LINE,
         )  # fmt: skip
         text.set_in_layout(False)  # the panel stays where it is
         extent = text.get_window_extent()
@@ -69,7 +75,7 @@ def name_points(
         written[i] = text
         if abs(step) >= 3 or away:
             join(axes, (x[i], y[i]), place)
-    return [written[i] for i in range(len(names))]
+    return [written[i] for i in sorted(written)]
 
 
 def in_pixels(axes: Axes, lines: np.ndarray | None) -> np.ndarray:

@@ -31,6 +31,7 @@ from utils.summary.figures.shared import (
 )
 from utils.summary.figures.styles import DARK, GREY, Styles
 from utils.summary.figures.truths import name_rows
+from utils.truth import CHANGE, POOLED
 
 LOWEST = 0.1
 MARKED = [0.01, 0.1, 1, 10, 100]
@@ -139,10 +140,16 @@ def blocks(layers: pd.DataFrame, _: Styles, width: str) -> Figure:
 
 
 def lift_and_recovery(both: dict[str, pd.DataFrame], styles: Styles, width: str) -> Figure:
-    """Lift@1% by each truth against the loss recovered at 1%: methods, mean over folds."""
+    """Lift@1% by each truth against the loss recovered at 1%: methods, mean over folds.
+
+    In one column `pooled` has no panel beside `change`, whose mean over replays it is, and only
+    the methods in colour have a name.
+    """
     wide = width == "2col"
+    if not wide and CHANGE in both:
+        both = {truth: table for truth, table in both.items() if truth != POOLED}
     with drawing():
-        figure = new_figure(width, 4.2 if wide else 3.0 * len(both))
+        figure = new_figure(width, 4.2 if wide else 2.5 * len(both))
         shape = (1, len(both)) if wide else (len(both), 1)
         grid = figure.subplots(*shape, sharey=True, squeeze=False).ravel()
         drawn = []
@@ -157,11 +164,12 @@ def lift_and_recovery(both: dict[str, pd.DataFrame], styles: Styles, width: str)
             axes.set_xlabel(f"lift@1% by '{truth}'", fontsize=7.5)
             axes.tick_params(labelsize=SMALL[width])
             drawn.append((axes, x, y, list(points.index)))
-        grid[0].set_ylabel("loss recovered at 1%", fontsize=7.5)
+        for axes in grid[:1] if wide else grid:
+            axes.set_ylabel("loss recovered at 1%", fontsize=7.5)
         for axes, x, y, keys in drawn:
+            names = [label(*key, "1col") if wide or styles.of(*key).named else "" for key in keys]
             name_points(
-                axes, x, y, [label(*key, "1col") for key in keys],
-                [styles.of(*key) for key in keys], SMALL["1col"],
+                axes, x, y, names, [styles.of(*key) for key in keys], SMALL["1col"],
                 np.array([(1, axes.get_ylim()[0], 1, axes.get_ylim()[1])]),
             )  # fmt: skip
     return figure
@@ -185,9 +193,17 @@ def planted_lifts(planted: pd.DataFrame, styles: Styles, width: str) -> Figure:
                 places + shift, lifts - 1, left=1, height=0.34, edgecolor=colours, linewidth=0.8,
                 color="white" if i < len(kinds) - 1 else colours,
             )  # fmt: skip
+            for place, lift in zip(places + shift, mean[kind], strict=True):
+                if lift < LOWEST:
+                    axes.annotate(
+                        f"{lift:.2g}", (LOWEST, place), xytext=(-1.5, 0), ha="right", va="center",
+                        textcoords="offset points", fontsize=5, color=DARK,
+                    )  # fmt: skip
         axes.axvline(1, color=DARK, linewidth=1)
         reach = mean.clip(lower=LOWEST).to_numpy()
-        set_log_limits(axes, "x", min(np.nanmin(reach), 0.8) / 1.2, 1.3 * np.nanmax(reach))
+        # Where a number stands beside a bar it needs room.
+        room = 2.5 if np.nanmin(reach) <= LOWEST else 1.2
+        set_log_limits(axes, "x", min(np.nanmin(reach), 0.8) / room, 1.3 * np.nanmax(reach))
         name_rows(axes, keys, styles, width)
         axes.set_xlabel("lift@R of the planted weights (1 is chance)", fontsize=7.5)
         if len(kinds) == 2:

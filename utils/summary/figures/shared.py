@@ -1,6 +1,7 @@
 """What the pictures across folds share: widths, names, lines, points and legends."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,11 @@ LONGEST_LABEL = {"1col": 25, "2col": 34}
 # Points: nothing is printed smaller, at the width of one column either.
 SMALL = {"1col": 6, "2col": 6.5}
 CHANCE_DASH = (0, (4, 2))
+
+
+def widths_of(constants: Mapping[str, Any]) -> list[str]:
+    """The widths that FIGURE_WIDTHS asks for, the narrow one first."""
+    return [width for width in WIDTHS if width in constants["FIGURE_WIDTHS"]]
 
 
 def ranked_methods(summary: pd.DataFrame, primary: str) -> list[Key]:

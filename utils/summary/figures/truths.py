@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from utils.drawing import drawing
 from utils.summary.figures.names import ink, name_points
@@ -77,7 +78,7 @@ def ceiling(
     keys = list(zip(rows["level"], rows["method"], strict=True))
     ends = references[references["truth"] == truth].sort_values("lift")
     with drawing():
-        figure = new_figure(width, 0.16 * len(rows) + 0.95)
+        figure = new_figure(width, 0.155 * len(rows) + 1.05)
         axes = figure.subplots()
         lifts = rows["lift"].clip(lower=LOWEST).to_numpy()
         told = (rows["p_adjusted"] <= 0.05).to_numpy()
@@ -98,8 +99,15 @@ def ceiling(
         set_log_limits(axes, "x", low / 1.3, 1.4 * high)
         name_rows(axes, keys, styles, width)
         axes.set_xlabel(f"lift@{k} by '{truth}' (1 is chance)", fontsize=7.5)
-        if len(ends):
-            figure.legend(fontsize=SMALL[width], frameon=False, loc="outside upper right", ncols=2)
+        handles = [
+            Patch(facecolor=DARK, edgecolor=DARK, label="told from chance (p ≤ 0.05)"),
+            Patch(facecolor="white", edgecolor=DARK, linewidth=0.9, label="not told from chance"),
+            *(line for line in axes.lines if not line.get_label().startswith("_")),
+        ]
+        figure.legend(
+            handles=handles, fontsize=SMALL[width], frameon=False, loc="outside upper right",
+            ncols=2,
+        )  # fmt: skip
     return figure
 
 

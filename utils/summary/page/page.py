@@ -40,21 +40,24 @@ TITLES = {
 
 
 class Svg(NamedTuple):
-    """A figure's SVG file at both widths."""
+    """A figure's SVG file, at both widths where there are two."""
 
     wide: bytes
-    narrow: bytes
+    narrow: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the page. wide, narrow : addresses of both widths, which hold the SVG itself."""
+    """A figure in the page.
+
+    wide, narrow : addresses of both widths, which hold the SVG itself; narrow None with one width.
+    """
 
     anchor: str
     title: str
     caption: str
     wide: str
-    narrow: str
+    narrow: str | None
 
 
 class Section(NamedTuple):
@@ -164,7 +167,8 @@ def picture(key: str, caption: str, svg: Svg) -> Picture:
     name = key.rpartition("/")[2]
     title = TITLES.get(name, name.replace("_", " ").capitalize())
     anchor = f"figure-{key.replace('/', '-')}"
-    return Picture(anchor, title, caption, address_of(svg.wide), address_of(svg.narrow))
+    narrow = address_of(svg.narrow) if svg.narrow is not None else None
+    return Picture(anchor, title, caption, address_of(svg.wide), narrow)
 
 
 def address_of(svg: bytes) -> str:

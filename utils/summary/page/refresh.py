@@ -73,9 +73,7 @@ def refresh(jobs: list[cli.Job]) -> None:
         task = plan(ledger, [summary, texts, more] if shown else [summary, texts], about)
         if first.args.force or not task.done:
             with task:
-                importlib.import_module(WRITER).write(
-                    task, paths, TEMPLATE, about, first.constants["POSITIVE_PERCENT"]
-                )
+                importlib.import_module(WRITER).write(task, paths, TEMPLATE, about, first.constants)
         ledger.hashes.save()
     finally:
         lock.release()
@@ -135,6 +133,6 @@ def plan(ledger: Ledger, shown: list[Task], about: dict[str, Any]) -> Task:
             "later steps": about["no_effects"],
             "template": hash_file(TEMPLATE),
         },
-        constants=["POSITIVE_PERCENT"],
+        constants=["POSITIVE_PERCENT", "FIGURE_WIDTHS"],
         makes=EVERYTHING,
     )

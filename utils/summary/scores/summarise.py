@@ -28,6 +28,8 @@ CONSTANTS = [
     "TRUTHS", "REFERENCES", "COMPARED_METRICS", "BOOTSTRAP_DRAWS", "N_FOLDS", "SEED",
     "POSITIVE_PERCENT",
 ]  # fmt: skip
+# Those of the figures alone.
+LOOKS = ["FIGURE_WIDTHS", "FIGURE_FORMATS"]
 KEY = f"{STEP}/summary"
 OF_FOLDS = "provenance of the folds"
 # By name: they are imported when they run.
@@ -106,7 +108,7 @@ def plan(ledger: Ledger, folds: list[FoldPaths], records: list[FoldRecord]) -> T
     return ledger.task(
         "summary",
         inputs=list(fold_files(folds, ledger.constants["TRUTHS"])),
-        constants=CONSTANTS,
+        constants=[*CONSTANTS, *LOOKS],
         parameters=parameters_of(records),
         makes=EVERYTHING,
     )

@@ -12,6 +12,7 @@ from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.figures import catalogue
 from utils.summary.figures.save import save_figures
+from utils.summary.figures.shared import widths_of
 from utils.summary.folds.read_tables import folds_with, load, read_all, read_relabelled
 from utils.summary.folds.records import by_value
 from utils.summary.folds.tables import seconds_per_fold
@@ -124,9 +125,9 @@ def write(task: Task, paths: SummaryPaths, found: Summarised, constants: dict[st
         task.save_table(paths.table("layer"), found.layer)
     across = catalogue.AcrossTruths(found.verdicts, found.references, found.crossed)
     figures = catalogue.every_figure(
-        found.views, across, found.seconds, constants["POSITIVE_PERCENT"]
+        found.views, across, found.seconds, constants["POSITIVE_PERCENT"], widths_of(constants)
     )
-    captions = save_figures(task, paths, figures)
+    captions = save_figures(task, paths, figures, constants)
     task.save_bytes(paths.captions, f"{captions.text}\n".encode())
     task.save_bytes(paths.latex_captions, captions.latex.encode())
 
