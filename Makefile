@@ -3,7 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_FOLDS := 0 1 2 3 4
 WORKERS ?= 2
+# uv where it is there, else pip; `make UV=` is pip in any case: uv reads no settings of pip.
+UV ?= $(shell command -v uv)
+ifeq ($(strip $(UV)),)
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+else
+INSTALL := $(UV) pip install --python $(BIN)/python --quiet -c constraints.txt
+endif
 STEPS := 0 1 2 3 4 5 6 7 8 9 10
 # The formulas that everything else stands on.
 FORMULAS := tests/judge/scores/test_metrics.py tests/judge/scores/test_ties_in_the_truth.py \
