@@ -5,9 +5,15 @@ DEMO_FOLDS := 0 1 2 3 4
 WORKERS ?= 2
 # Folds of the demo at a time: one a core.
 JOBS ?= $(shell nproc)
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 STUDY_DATA ?= /usr/share/datasets/fashion-mnist
 STUDY_ROOT ?= .
+# uv where it is there, else pip; `make UV=` is pip in any case: uv reads no settings of pip.
+UV ?= $(shell command -v uv)
+ifeq ($(strip $(UV)),)
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+else
+INSTALL := $(UV) pip install --python $(BIN)/python --quiet -c constraints.txt
+endif
 STEPS := 0 1 2 3 4 5 6 7 8 9 10
 # The formulas that everything else stands on.
 FORMULAS := tests/judge/scores/test_metrics.py tests/judge/scores/test_ties_in_the_truth.py \

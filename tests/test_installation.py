@@ -97,10 +97,11 @@ def test_nothing_is_pinned_that_nothing_needs():
     assert [name for name in sorted(rest) if not name.startswith(OF_CUDA)] == []
 
 
-def run_make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def run_make(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        ["make", *arguments], cwd=folder, capture_output=True, text=True, timeout=60
-    )
+        ["make", *arguments],
+        cwd=folder, capture_output=True, text=True, timeout=60, env=os.environ | more,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -129,22 +130,41 @@ def test_make_refuses_an_older_python_in_one_line(clone, target):
     ]
 
 
+NOTES_AND_MAKES_ITSELF = (
+    'echo "$@" >> asked',
+    '[ "$2" = venv ] && mkdir -p .venv/bin && cp "$0" .venv/bin/python',
+    "exit 0",
+)
+
+
 def test_make_installs_with_the_constraints(clone):
     """A stand-in for Python that notes what it is asked for."""
-    python = program(
-        clone / "python",
-        f'echo "$@" >> {clone}/asked',
-        '[ "$2" = venv ] && mkdir -p .venv/bin && cp "$0" .venv/bin/python',
-        "exit 0",
-    )
-    assert run_make(clone, f"PYTHON={python}", ".venv/dev.stamp").returncode == 0
+    asked = (f"PYTHON={program(clone / 'python', *NOTES_AND_MAKES_ITSELF)}", "UV=")
+    assert run_make(clone, *asked, ".venv/dev.stamp").returncode == 0
     (install,) = installs(clone)
+    assert install.startswith("-m pip install ")
     assert install.endswith("-c constraints.txt -r requirements-dev.txt")
     # Again when a pin has changed: a second later, clocks of file systems are coarse.
     later = (clone / ".venv/dev.stamp").stat().st_mtime + 1
     os.utime(clone / "constraints.txt", (later, later))
-    assert run_make(clone, f"PYTHON={python}", ".venv/dev.stamp").returncode == 0
+    assert run_make(clone, *asked, ".venv/dev.stamp").returncode == 0
     assert installs(clone) == [install, install]
+
+
+@pytest.mark.parametrize("stamp", ["run", "dev"])
+def test_make_installs_with_uv_where_it_is_there(clone, stamp):
+    """Into the same environment, with the same constraints."""
+    python = program(clone / "python", *NOTES_AND_MAKES_ITSELF)
+    (clone / "bin").mkdir()
+    program(clone / "bin" / "uv", 'echo "uv $@" >> asked')
+    path = f"{clone / 'bin'}:{os.environ['PATH']}"
+    done = run_make(clone, f"PYTHON={python}", f".venv/{stamp}.stamp", PATH=path)
+    assert done.returncode == 0, done.stderr
+    listed = "requirements.txt" if stamp == "run" else "requirements-dev.txt"
+    (install,) = installs(clone)
+    assert install == (
+        f"uv pip install --python .venv/bin/python --quiet -c constraints.txt -r {listed}"
+    )
 
 
 def installs(clone: Path) -> list[str]:
