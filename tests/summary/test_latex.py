@@ -117,8 +117,12 @@ def test_headers_are_words_and_each_table_explains_itself(made):
 def test_figures_with_their_captions_are_ready_to_be_pasted():
     text = latex.figures({"change/metrics_at_k": "By 'change', 5% of |dW| & it's all."})
     assert r"\caption[]{By `change', 5\% of \textbar{}dW\textbar{} \& it's all.}" in text
-    assert "{change/metrics_at_k_2col.pdf}" in text and r"\label{fig:change-metrics-at-k}" in text
+    assert "{change/metrics_at_k_2col}" in text and r"\label{fig:change-metrics-at-k}" in text
     assert text.count(r"\begin{figure*}") == text.count(r"\end{figure*}") == 1
+    narrow = latex.figures({"truths": "Said."}, ["1col"])
+    assert "{truths_1col}" in narrow and "2col" not in narrow
+    assert narrow.count(r"\begin{figure}") == narrow.count(r"\end{figure}") == 1
+    assert latex.figures({"truths": "Said."}, ["2col"]).count("_1col") == 0
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")

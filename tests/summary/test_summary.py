@@ -34,7 +34,7 @@ CHANCE = names.RANDOM_EXPECTED
 def two_figures(*given, every=catalogue.every_figure):
     """Rendering is what takes long: test_summary_figures.py looks at all of them."""
     quick = ("locations", "critical_difference")
-    yield from (one for one in every(*given) if one.name in quick and one.width == "2col")
+    yield from (one for one in every(*given) if one.name in quick)
 
 
 @pytest.fixture(scope="module")

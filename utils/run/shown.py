@@ -1,5 +1,7 @@
 """Tables as a step's last lines show them: the highest first, with the digits that differ."""
 
+import math
+
 import pandas as pd
 
 # Two numbers that differ by more than this share of the column's median size look different.
@@ -17,11 +19,10 @@ def decimals_of(values: pd.Series) -> int:
     if not sizes:
         return 0
     least = TOLD_APART * float(pd.Series(sizes).median())
-    pairs = [(a, b) for i, a in enumerate(there) for b in there[i + 1 :] if b - a > least]
-    for decimals in range(MOST_DECIMALS):
-        if all(f"{a:.{decimals}f}" != f"{b:.{decimals}f}" for a, b in pairs):
-            return decimals
-    return MOST_DECIMALS
+    gaps = [b - a for i, a in enumerate(there) for b in there[i + 1 :] if b - a > least]
+    if not gaps:
+        return 0
+    return min(MOST_DECIMALS, max(0, math.ceil(-math.log10(min(gaps)) - 1e-9)))
 
 
 def as_text(table: pd.DataFrame) -> str:
