@@ -53,10 +53,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def show(finished: list[tuple[cli.Job, pd.DataFrame]]) -> None:
-    print(finding(pd.concat([found for _, found in finished])))
     jobs = [job for job, _ in finished]
     print(effects.summarise(jobs))
     report.refresh(jobs)
+    print(finding(pd.concat([found for _, found in finished])))
 
 
 if __name__ == "__main__":

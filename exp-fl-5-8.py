@@ -47,10 +47,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def show(finished: list[tuple[cli.Job, tuple[pd.DataFrame, pd.DataFrame]]]) -> None:
     forth, back = zip(*(tables for _, tables in finished), strict=True)
-    print(finding(pd.concat(forth), pd.concat(back)))
     jobs = [job for job, _ in finished]
     print(effects.summarise(jobs))
     report.refresh(jobs)
+    print(finding(pd.concat(forth), pd.concat(back)))
 
 
 if __name__ == "__main__":

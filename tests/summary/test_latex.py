@@ -105,7 +105,7 @@ def test_headers_are_words_and_each_table_explains_itself(made):
     assert len(heads) > 4
     for head in heads:
         assert not any(sign in head for sign in ("@", r"\_", "RBC", "ICC", "$", "A_"))
-    summary = heads[2]
+    summary = heads[2]  # after the overview and what chance gives
     for lines in (r"lift\\at 5\%", r"standard\\deviation", r"seconds\\per fold"):
         assert rf"\shortstack{{{lines}}}" in summary
     captions = [part.partition(r"\label")[0] for part in text.split(r"\caption[]")[1:]]
@@ -117,8 +117,12 @@ def test_headers_are_words_and_each_table_explains_itself(made):
 def test_figures_with_their_captions_are_ready_to_be_pasted():
     text = latex.figures({"change/metrics_at_k": "By 'change', 5% of |dW| & it's all."})
     assert r"\caption[]{By `change', 5\% of \textbar{}dW\textbar{} \& it's all.}" in text
-    assert "{change/metrics_at_k_2col.pdf}" in text and r"\label{fig:change-metrics-at-k}" in text
+    assert "{change/metrics_at_k_2col}" in text and r"\label{fig:change-metrics-at-k}" in text
     assert text.count(r"\begin{figure*}") == text.count(r"\end{figure*}") == 1
+    narrow = latex.figures({"truths": "Said."}, ["1col"])
+    assert "{truths_1col}" in narrow and "2col" not in narrow
+    assert narrow.count(r"\begin{figure}") == narrow.count(r"\end{figure}") == 1
+    assert latex.figures({"truths": "Said."}, ["2col"]).count("_1col") == 0
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
@@ -127,6 +131,19 @@ def test_figures_compile_where_the_pictures_lie(tmp_path):
     (tmp_path / "change").mkdir()
     (tmp_path / "change" / "a_b_2col.pdf").write_bytes(drawing.render(figure, "pdf"))
     compile_alone(latex.figures({"change/a_b": "By 'x', 5%."}), tmp_path)
+
+
+def test_the_overview_fits_an_upright_page_and_the_others_are_an_appendix(made):
+    """Ten columns at most: verdicts of other shares go first, then those that say least anew."""
+    before, after = made[3].split(r"\appendix")
+    assert before.count(r"\begin{tabular}") == 1 and r"\label{tab:verdicts}" in before
+    assert r"\begin{landscape}" not in before and after.count(r"\begin{landscape}") == 1
+    assert after.index(r"\label{tab:verdict}") < after.index(r"\end{landscape}")
+    usual = ["change", "pooled", "repair", "transplant", "transplant back", "planted neurons",
+             "planted weights", "retrained (adam)", "retrained (sgd)"]  # fmt: skip
+    assert latex.overview_names(usual) == usual and len(usual) == latex.MOST_VERDICTS
+    more = [*usual[:6], "planted neurons 5%", *usual[6:], "planted weights 5%", "one more"]
+    assert latex.overview_names(more) == [x for x in usual if x != "transplant back"] + ["one more"]
 
 
 def test_words_stand_beside_the_table_instead_of_stars(made):

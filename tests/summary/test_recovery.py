@@ -20,6 +20,8 @@ CONSTANTS = {
     "POSITIVE_PERCENT": 1,
     "TRUTHS": ["change", "repair"],
     "COMPARED_METRICS": ["lift@1%"],
+    "FIGURE_WIDTHS": ("1col",),
+    "FIGURE_FORMATS": ("png",),
 }
 KS = [0.01, 1, 100]
 METHODS = [("weight", "good"), ("weight (from neuron)", "fair"), ("weight", "bad")]

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 import shutil
 
@@ -12,12 +13,14 @@ import pandas as pd
 import pytest
 from test_recovery import planted_of, transplants_of
 
-from utils import drawing
+from utils import constants, drawing
+from utils.run import summary_paths
 from utils.run.paths import FoldPaths
 from utils.run.summary_paths import SummaryPaths
 from utils.summary.documents import short
 from utils.summary.effects import summarise as effects
 from utils.summary.figures import catalogue
+from utils.summary.figures import effects as effect_figures
 from utils.summary.page import refresh as report
 from utils.summary.scores import summarise
 
@@ -45,6 +48,7 @@ def patched():
         given.without_models(patch)
         patch.setattr(effects, "current_files", current_files)
         patch.setattr(catalogue, "every_figure", two_figures)
+        patch.setattr(constants, "FIGURE_WIDTHS", ("1col", "2col"))
         patch.setenv("TQDM_DISABLE", "1")
         yield patch
 
@@ -201,6 +205,54 @@ def test_without_an_up_to_date_summary_it_is_left_alone(root, undrawn):
     summarise.summarise(jobs, False)
     report.refresh(jobs)
     assert "A transplant needs M2" in page_of(root)
+
+
+def test_what_no_step_made_of_these_folds_goes_with_a_line(root, undrawn, capsys):
+    """A file of another release, on record or not; a user's own stays."""
+    paths = paths_of(root)
+    record = json.loads(paths.provenance.read_text())
+    old = paths.results / "old_table.csv"
+    old.write_text("a\n1\n")
+    digest = hashlib.sha256(old.read_bytes()).hexdigest()
+    verdict = record["tasks"]["7/summary"]["outputs"]["verdict.csv"]
+    record["tasks"]["9/effects"] = record["tasks"]["7/report"] | {
+        "outputs": {"old_table.csv": digest, "verdict.csv": verdict}
+    }
+    paths.provenance.write_text(json.dumps(record))
+    left = [paths.table("planted"), paths.figure("blocks", "2col").with_suffix(".png")]
+    mine = [paths.results / "my_notes.txt", paths.figure("mine", "1col").with_suffix(".png")]
+    for path in (*left, *mine):
+        path.write_text("left")
+    capsys.readouterr()
+    report.refresh(jobs_of(root))
+    said = capsys.readouterr().out
+    assert not any(path.exists() for path in (*left, old)) and all(p.exists() for p in mine)
+    assert "removed planted.csv, figures/blocks_2col.png: no step made them" in said
+    assert paths.table("verdict").exists()  # the same file is of today's summary too
+    assert "9/effects" not in json.loads(paths.provenance.read_text())["tasks"]
+    report.refresh(jobs_of(root))
+    assert "removed" not in capsys.readouterr().out
+
+
+def test_older_tables_of_step_7_are_named(root, undrawn, capsys):
+    path = FoldPaths(root, "digits", 0).setting("all") / "weight_B_score.npy"
+    np.save(path, np.load(path)[::-1].copy())
+    jobs = [given.evaluate(root, fold) for fold in (0, 1)]
+    report.refresh(jobs)
+    said = capsys.readouterr().out
+    assert f"the tables of step 7 in {paths_of(root).results} are older than the folds'" in said
+    assert "run exp-fl-5-7.py" in said
+
+
+def test_every_file_of_ours_is_known_by_name(made):
+    names = {**catalogue.CAPTIONS, **effect_figures.CAPTIONS}
+    assert set(summary_paths.FIGURES) == set(names)
+    tasks = json.loads(paths_of(made).provenance.read_text())["tasks"]
+    made_here = {name for task in tasks.values() for name in task["outputs"]}
+    known = {
+        path.relative_to(paths_of(made).results).as_posix() for path in paths_of(made).of_ours()
+    }
+    assert made_here == known
 
 
 # In a browser

@@ -34,7 +34,7 @@ CHANCE = names.RANDOM_EXPECTED
 def two_figures(*given, every=catalogue.every_figure):
     """Rendering is what takes long: test_summary_figures.py looks at all of them."""
     quick = ("locations", "critical_difference")
-    yield from (one for one in every(*given) if one.name in quick and one.width == "2col")
+    yield from (one for one in every(*given) if one.name in quick)
 
 
 @pytest.fixture(scope="module")
@@ -115,16 +115,18 @@ def test_the_finding_is_sorted_and_complete(jobs, patched):
     assert table["place change"].tolist() == [1, 2, 3, 4, 5] and table["method"].iloc[0] == "A"
     assert set(table["method"]) == {"A", "B", "bef", "P", "'=H_1%"}  # no random row, no reference
     text = summarise.finding(paths, jobs[0].constants)
-    sentences, head = text.strip().split("\n\n")[:2]
+    sentences, where, head = text.strip().split("\n\n")
     assert "By 'change', " in sentences and "beat chance in these models" in sentences
-    title, columns, *rows, legend = head.splitlines()
-    assert title == "lift@5% by each truth" and columns.split()[:5] == [
-        "method", "change", "traded", "95%", "p"
+    title, truths, columns, *rows = head.splitlines()  # the table comes last
+    assert title.startswith("lift@5% by each truth. lift: 1 is") and columns.split()[:5] == [
+        "method", "lift", "traded", "95%", "p"
     ]  # fmt: skip
-    assert [row[: columns.index("change")].split()[0] for row in rows] == [
+    assert truths.index("change") + len("change") == columns.index("lift") + len("lift")
+    assert where.endswith(str(paths.results))
+    assert [row[: truths.index("change")].split()[0] for row in rows] == [
         name.removeprefix("'") for name in table["method"]
     ]
-    assert "of new folds" in legend
+    assert "of new folds" in title
     assert max(map(len, [columns, *rows])) <= 100
 
 

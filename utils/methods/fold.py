@@ -26,7 +26,7 @@ from utils.model.opening import open_inputs
 from utils.model.states import States
 from utils.model.tail import Tail, activation_function
 from utils.ranking import rank_by
-from utils.run import storage
+from utils.run import shown, storage
 from utils.run.cli import Job, add_budget, add_device
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
@@ -229,8 +229,6 @@ def show(finished: list[tuple[Job, pd.DataFrame]]) -> None:
     seconds = pd.DataFrame(folds)
     if len(folds) > 1:
         seconds["mean"] = seconds.mean(axis=1)
-    seconds.insert(0, "settings", finished[0][1].set_index("method")["settings"])
-    if seconds.empty:
-        return
-    text = seconds.rename_axis("seconds").reset_index()
-    print(text.to_string(index=False, na_rep="-", float_format="{:.3f}".format))
+    seconds.insert(len(seconds.columns), "settings", finished[0][1].set_index("method")["settings"])
+    if not seconds.empty:
+        print(shown.as_text(seconds.rename_axis("seconds").reset_index()))

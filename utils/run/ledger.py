@@ -271,7 +271,7 @@ class Ledger:
         """
         if self.only_look:
             for key in self._out_of_use():
-                raise self.not_done(key, "is out of date: it has no part in the results now")
+                raise self.not_done(key, "is out of date: this step does not make it any more")
             return
         self._sweep()
         table, path = self.times(shown), self.paths.times(self.step)

@@ -1,5 +1,6 @@
 """Every file and folder name of the summary across folds."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,6 +8,19 @@ from pathlib import Path
 
 from utils.run.paths import FoldPaths
 
+# What steps 7 to 10 write there, by name: what of it is on no record was left by another release.
+TABLES = (
+    "overview", "verdict", "summary", "comparisons", "times", "truths", "layer", "resolution",
+    "transplant", "recovery", "planted", "retrained", "predicts", "verdicts", "verdicts_agreement",
+)  # fmt: skip
+DOCUMENTS = ("notes.txt", "effects.txt", "results.xlsx", "report.html", "tables.tex")
+FIGURES = (
+    "truths", "ceiling", "specificity", "metrics_at_k", "cumulative_gain", "settings", "locations",
+    "time", "critical_difference", "loss_against_k", "repaired_and_broken", "blocks",
+    "lift_and_recovery", "planted", "verdicts",
+)  # fmt: skip
+OF_FIGURE = re.compile(rf"({'|'.join(FIGURES)})_[12]col\.(png|pdf|svg)")
+OF_ALL_FIGURES = ("captions.txt", "figures.tex", "figures_effects.tex")
 # Characters of a list of folds in a folder's name, beyond which it is written in runs.
 LONGEST_LIST = 60
 
@@ -35,10 +49,7 @@ class SummaryPaths(FoldPaths):
         return {}
 
     def table(self, name: str) -> Path:
-        """`name` is "overview", "verdict", "summary", "comparisons", "times", "truths",
-        "layer", "resolution" of step 7, "transplant", "recovery", "planted", "retrained",
-        "predicts", "verdicts" or "verdicts_agreement" of steps 8, 9 and 10.
-        """
+        """`name` is one of TABLES."""
         return self.results / f"{name}.csv"
 
     @property
@@ -78,6 +89,15 @@ class SummaryPaths(FoldPaths):
     def latex_effect_captions(self) -> Path:
         """The figures of steps 8 and 9 with their captions, as LaTeX."""
         return self.results / "figures" / "figures_effects.tex"
+
+    def of_ours(self) -> list[Path]:
+        """The files that are there and are called as steps 7 to 10 call theirs."""
+        found = [*map(self.table, TABLES), *(self.results / name for name in DOCUMENTS)]
+        folder = self.results / "figures"
+        found += [folder / name for name in OF_ALL_FIGURES]
+        pictures = [*folder.glob("*col.*"), *folder.glob("*/*col.*")]
+        found += [path for path in sorted(pictures) if OF_FIGURE.fullmatch(path.name)]
+        return [path for path in found if path.is_file()]
 
     def figure(self, name: str, width: str, truth: str | None = None) -> Path:
         """Without suffix: each figure is saved as .png, .pdf and .svg, one or two columns wide.

@@ -28,7 +28,7 @@ from utils.model.caches import cache_inputs, load_states, load_tail, require_tes
 from utils.model.inputs import M1, Inputs
 from utils.model.states import States
 from utils.model.tail import Tail
-from utils.run import storage
+from utils.run import shown, storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
 
@@ -274,9 +274,7 @@ def finding(table: pd.DataFrame) -> str:
         index=["level", "method"], columns=["kind", "percent"], values="lift@R", sort=False
     ).sort_index(axis=1, kind="stable")
     lifts.columns = [f"{percent:g}% of the {kind}" for kind, percent in lifts.columns]
-    lifts = lifts.sort_values(lifts.columns[0], ascending=False, kind="stable").reset_index()
-    text = lifts.to_string(index=False, na_rep="-", float_format="{:.2f}".format)
     return (
         "lift@R of the planted weights by where the fault lies (1 is chance), mean over faults "
-        f"and folds:\n{text}"
+        f"and folds:\n{shown.as_text(lifts.reset_index())}"
     )

@@ -34,7 +34,7 @@ from utils.judge.transplant import walk
 from utils.model.caches import load_states, load_tail
 from utils.model.inputs import M1, Inputs
 from utils.ranking import RankingKey
-from utils.run import storage
+from utils.run import shown, storage
 from utils.run.cli import Job
 from utils.run.paths import FoldPaths
 from utils.run.stopwatch import Stopwatch
@@ -232,12 +232,10 @@ def finding(rows: pd.DataFrame) -> str:
         index=["level", "method"], columns="optimizer", values=["loss_mended", "net"], sort=False
     )
     mean.columns = [f"{what} ({optimizer})" for what, optimizer in mean.columns]
-    mean = mean.sort_values(mean.columns[0], ascending=False, kind="stable").reset_index()
-    text = mean.to_string(index=False, na_rep="-", float_format=lambda x: f"{x:.4g}")
     return (
+        "A ranking of weights is to be compared with random weights, one of neurons with random "
+        "neurons.\n"
         f"M1 retrained where only the first {KEPT_PERCENT}% of the weights of a ranking may move: "
         f"loss mended on the test split, and samples repaired less those broken, mean over "
-        f"folds:\n{text}\n"
-        "A ranking of weights is to be compared with random weights, one of neurons with random "
-        "neurons."
+        f"folds:\n{shown.as_text(mean.reset_index())}"
     )

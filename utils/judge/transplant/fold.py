@@ -29,7 +29,7 @@ from utils.model import checkpoints
 from utils.model.caches import load_states, load_tail
 from utils.model.inputs import M1, M1_FFN, M2, M2_FFN, Inputs
 from utils.ranking import RankingKey
-from utils.run import storage
+from utils.run import shown, storage
 from utils.run.cli import Job
 from utils.run.stopwatch import Stopwatch
 from utils.truth.repair.fold import TEST, state_inputs
@@ -240,13 +240,11 @@ def finding(rows: pd.DataFrame, back: pd.DataFrame) -> str:
     mean = at_one_under_all(rows, columns).join(
         at_one_under_all(back, list(lost)).rename(columns=lost)
     )
-    mean = mean.sort_values("loss_recovered", ascending=False, kind="stable").reset_index()
-    text = mean.to_string(index=False, na_rep="-", float_format=lambda x: f"{x:.4g}")
     return (
+        "A transplant needs M2: it checks a localisation, and is no method of repair.\n"
         f"M1 with M2's values in the first {ELSEWHERE}% of the weights of each ranking under the "
         f"setting '{ALL}', on the test split, and what M2 loses with M1's values there; mean over "
-        f"folds:\n{text}\n"
-        "A transplant needs M2: it checks a localisation, and is no method of repair."
+        f"folds:\n{shown.as_text(mean.reset_index())}"
     )
 
 

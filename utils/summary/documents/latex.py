@@ -37,6 +37,13 @@ METRICS = {
     "first_hit": ("first hit",),
     "exam": ("EXAM",),
 }
+# Verdicts beside the method's name, and those that are left out first where there are more.
+MOST_VERDICTS = 9
+SPARED = ("transplant back", "pooled")
+APPENDIX = r"""\appendix
+\begin{landscape}
+\section*{Appendix: chance, and every metric and comparison}
+"""
 COMPARED = (
     "p: paired t test, two-sided; corrected: with the variance of Nadeau and Bengio (2003); Holm: "
     "adjusted over the methods of the table and of those against other references, on this "
@@ -210,9 +217,15 @@ def verdict_tabular(verdicts: pd.DataFrame, ds: str) -> str:
     return tabular("ll" + "r" * (len(header) - 2), header, rows, caption, "tab:verdict")
 
 
-def places_tabular(places: pd.DataFrame, ds: str) -> str:
-    """Each method by each verdict: mean over folds, and its place in brackets."""
-    names = [name.removeprefix("place ") for name in places if name.startswith("place ")]
+def overview_names(names: Sequence[str]) -> list[str]:
+    """The verdicts of the first table, in their order: as many as an upright page is wide for."""
+    spare = [*(name for name in names if "%" in name), *SPARED]
+    dropped = [name for name in spare if name in names][: max(0, len(names) - MOST_VERDICTS)]
+    return [name for name in names if name not in dropped][:MOST_VERDICTS]
+
+
+def places_tabular(places: pd.DataFrame, ds: str, names: Sequence[str], label: str) -> str:
+    """Each method by each of some verdicts: mean over folds, and its place in brackets."""
     header = [heading("method"), *(heading(*name.split(" ")) for name in names)]
     rows = [
         [
@@ -228,7 +241,7 @@ def places_tabular(places: pd.DataFrame, ds: str) -> str:
         "place is no finding: which methods are told apart, the notes say."
         f"{star(False)}"
     )
-    return tabular("l" + "r" * len(names), header, rows, caption, "tab:verdicts")
+    return tabular("l" + "r" * len(names), header, rows, caption, label)
 
 
 def placed(value: float, place: float) -> str:
@@ -247,12 +260,17 @@ def document(
     seconds: dict[Key, float],
     notes: list[str],
 ) -> str:
-    """tables.tex: all verdicts side by side, lifts against chance, then each truth's tables.
+    """tables.tex: an overview upright; in the appendix, across, chance and each truth's tables.
 
     views : what each truth says. places : of `verdicts.verdicts_table`.
     """
-    parts = [places_tabular(places, views[0].tables.ds)]
-    parts += [verdict_tabular(verdicts, views[0].tables.ds)]
+    ds = views[0].tables.ds
+    names = [name.removeprefix("place ") for name in places if name.startswith("place ")]
+    first = overview_names(names)
+    overview = places_tabular(places, ds, first, "tab:verdicts")
+    parts = [verdict_tabular(verdicts, ds)]
+    if first != names:
+        parts.insert(0, places_tabular(places, ds, names, "tab:verdicts-all"))
     for view in views:
         primary = view.metrics[0]
         parts += [
@@ -266,7 +284,10 @@ def document(
                 )
     said = "\n\n".join(prose(note) for note in notes)
     body = "\n\\clearpage\n".join(part for part in parts if part)
-    return compilable(f"{body}\n\\clearpage\n\\noindent\n{said}\n")
+    return compilable(
+        f"{overview}\n\\clearpage\n\\noindent\n{said}\n\\clearpage\n{APPENDIX}{body}\n"
+        "\\end{landscape}\n"
+    )
 
 
 def figures(captions: dict[str, str], widths: Sequence[str] = ("1col", "2col")) -> str:

@@ -44,7 +44,8 @@ SCRIPTS = {"ja": "iso2022_jp", "zh": "gb2312", "ko": "euc_kr"}
 BREAK = r"\\"
 PREAMBLE = r"""% Paste into a paper that uses booktabs and graphicx, or compile this file as it is.
 \documentclass[10pt]{article}
-\usepackage[a4paper,landscape,margin=15mm]{geometry}
+\usepackage[a4paper,margin=15mm]{geometry}
+\usepackage{lscape}
 \usepackage[T1]{fontenc}
 \IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \usepackage{booktabs}

@@ -6,9 +6,9 @@ from utils.summary.rankings import STAR, shown
 from utils.truth import REPAIR
 
 LEGEND = (
-    "lift: 1 is a random ranking; traded: the lift that trading the truth's neurons gives, which "
-    "p and 'times chance' are about; p: beyond chance in these models, adjusted over methods; 95%: "
-    f"interval over folds, of new folds; #: place; {STAR}"
+    "lift: 1 is a random ranking; traded: the lift that trading neurons gives, what a ranking "
+    "of this shape gets by luck, which p and 'times chance' are about; p: beyond chance in these "
+    f"models, adjusted over methods; 95%: interval over folds, of new folds; #: place; {STAR}"
 )
 METHOD, LOW, HIGH = "method", "95% from", "95% to"
 LIFT, TRADED, P, PLACE = "lift", "traded", "p", "#"
@@ -88,11 +88,16 @@ def heading(name: str) -> str:
 
 
 def terminal_table(overview: pd.DataFrame) -> str:
-    """overview.csv as lines of text, a block of columns for each truth."""
-    columns = shown_columns(overview)
-    table = pd.DataFrame(dict(enumerate(texts for _, _, texts in columns)))
-    table.columns = [group if name == LIFT else name for group, name, _ in columns]
-    return table.to_string(index=False)
+    """overview.csv as lines of text under two headers: a truth stands over its lift."""
+    lines: list[list[str]] = []
+    for group, name, texts in shown_columns(overview):
+        first = group if name == LIFT else ""
+        if not group and kind(name) != name:  # what it is about stands below
+            first, name = kind(name), name.removeprefix(f"{kind(name)} ")
+        column = [first, name, *texts]
+        wide = max(map(len, column))
+        lines.append([text.rjust(wide) for text in column])
+    return "\n".join(" ".join(row) for row in zip(*lines, strict=True))
 
 
 def interval(low: float, high: float) -> str:

@@ -15,6 +15,7 @@ from utils.run.code import EVERYTHING
 from utils.run.hashing import hash_bytes, hash_file
 from utils.run.ledger import Ledger
 from utils.run.paths import FoldPaths
+from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.effects import summarise as effects
 from utils.summary.folds.read_records import read_records, summary_paths
@@ -31,6 +32,12 @@ SHOWN = (".csv", ".svg", ".txt")
 # What makes the summary; the folds' provenance names what made the folds.
 PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "XlsxWriter", "Jinja2")
 NOT_YET = "Steps 8, 9 and 10 answer this; they have not run on these folds."
+STALE_TABLES = (
+    "the tables of step 7 in {} are older than the folds' results and are left as they are; run "
+    "exp-fl-5-7.py to make them anew"
+)
+# Files that a line names.
+MOST_NAMED = 6
 OUT_OF_DATE = (
     "What steps 8, 9 and 10 found is older than the results on this page and is not shown; run "
     "exp-fl-5-8.py, exp-fl-5-9.py and exp-fl-5-10.py again."
@@ -56,7 +63,9 @@ def refresh(jobs: list[cli.Job]) -> None:
         records = read_records(jobs)
         summary, more = summarise.plan(ledger, folds, records), effects.plan(ledger, tables)
         if not summary.done:
+            print(STALE_TABLES.format(paths.results))
             return
+        remove_foreign(ledger, paths)
         later = summarise.later_tables(jobs)
         texts = summarise.plan_documents(ledger, folds, records, later)
         summarise.refresh_documents(texts, paths, folds, dict(first.constants), later)
@@ -77,6 +86,29 @@ def refresh(jobs: list[cli.Job]) -> None:
         ledger.hashes.save()
     finally:
         lock.release()
+
+
+def remove_foreign(ledger: Ledger, paths: SummaryPaths) -> None:
+    """Remove what other releases left in the folder: files of tasks that no step has now.
+
+    And files that are called like ours and are on no record.
+    """
+    tasks = ledger.content["tasks"]
+    ours = (summarise.KEY, f"{STEP}/documents", f"{STEP}/report", f"{effects.LAST_STEP}/effects")
+    others = [key for key in tasks if key not in ours]
+    made = {name for key in ours if key in tasks for name in tasks[key]["outputs"]}
+    before = paths.of_ours()
+    for key in others:
+        outputs = tasks.pop(key)["outputs"]
+        ledger.remove({name: digest for name, digest in outputs.items() if name not in made})
+    if others:
+        ledger.commit()
+    for path in before:
+        if ledger.relative(path) not in made:
+            path.unlink(missing_ok=True)
+    if gone := [ledger.relative(path) for path in before if not path.exists()]:
+        more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
+        print(f"removed {', '.join(gone[:MOST_NAMED])}{more}: no step made them of these folds")
 
 
 def remove_stale(ledger: Ledger, more: Task) -> None:

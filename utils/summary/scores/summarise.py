@@ -192,6 +192,6 @@ def finding(paths: SummaryPaths, constants: dict[str, Any]) -> str:
     found, _, _ = paths.notes.read_text(encoding="utf-8").partition("\n\n")
     k = f"{constants['POSITIVE_PERCENT']:g}%"
     return (
-        f"\n{found}\n\nlift@{k} by each truth\n{short.terminal_table(overview)}\n{short.LEGEND}\n\n"
-        f"Notes, tables, workbook, figures and report.html: {paths.results}"
+        f"\n{found}\n\nNotes, tables, workbook, figures and report.html: {paths.results}\n\n"
+        f"lift@{k} by each truth. {short.LEGEND}\n{short.terminal_table(overview)}"
     )
