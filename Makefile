@@ -20,8 +20,8 @@ FORMULAS := tests/judge/scores/test_metrics.py tests/judge/scores/test_ties_in_t
 	tests/methods/test_arachne.py tests/methods/test_variance.py \
 	tests/methods/test_integrated_gradients.py tests/truth/test_credit.py
 
-.PHONY: demo test smoke study check-study check-claims test-fresh lint bench bench-fold soak cluster test-cluster \
-	bench-cluster clean
+.PHONY: demo test smoke study check-study check-claims test-fresh lint bench bench-fold bench-demo soak \
+	cluster test-cluster bench-cluster clean
 
 # Refuses a Python that the packages do not support, before anything is installed.
 define virtual_environment
@@ -93,6 +93,10 @@ bench: .venv/dev.stamp
 
 bench-fold: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.bench_fold
+
+# Seconds of each step of the demo, from nothing, in a folder of its own.
+bench-demo: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.bench_demo --jobs $(JOBS)
 
 # Ten minutes of killing the demo at random, then every function of utils/ that runs is broken, one
 # at a time; not part of the tests.

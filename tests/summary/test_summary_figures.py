@@ -170,6 +170,14 @@ def test_heat_map_shows_the_mean_of_each_setting(made, ranked, width):
     assert np.ma.getmaskarray(shades)[empty]
 
 
+def test_a_setting_that_the_first_fold_lacks_keeps_its_place(made, ranked):
+    scores = made[0].scores
+    fewer = scores[(scores["fold"] > 0) | (scores["setting"] != "tgt_top1")]
+    figure = settings.setting_heat_map(fewer, ranked, "lift@5%", "1col")
+    shown = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert shown == list(given.SETTINGS)
+
+
 @pytest.mark.parametrize("width", shared.WIDTHS)
 def test_locations_are_densities_of_folds_averaged(made, ranked, width):
     tables, _ = made

@@ -1,4 +1,6 @@
-"""What the setting of all samples is called, and the columns of settings.csv."""
+"""What settings are called and in which order they stand, and the columns of settings.csv."""
+
+from collections.abc import Iterable
 
 ALL = "all"
 COLUMNS = [
@@ -18,3 +20,19 @@ COLUMNS = [
     "tgt_name",
     "n_neg_test",
 ]
+# Kinds of settings in the order of settings.csv; a name is one of them and its rank.
+KINDS = (ALL, "src_tgt", "tgt", "tgt_fp", "tgt_fn")
+
+
+def in_order(settings: Iterable[str]) -> list[str]:
+    """Different names of settings as settings.csv has them, whichever fold lacks one of them."""
+    return sorted(dict.fromkeys(settings), key=_place)
+
+
+def _place(setting: str) -> tuple[int, int, str]:
+    kind, _, rank = setting.partition("_top")
+    return (
+        KINDS.index(kind) if kind in KINDS else len(KINDS),
+        int(rank) if rank.isdigit() else 0,
+        setting,
+    )

@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from utils.data.setting_names import in_order
 from utils.drawing import drawing
 from utils.judge.names import NEURON, ORACLE
 from utils.summary.figures.shared import SMALL, label, new_figure
@@ -23,7 +24,7 @@ def setting_heat_map(scores: pd.DataFrame, ranked: list[Key], primary: str, widt
     """The primary metric by method and setting, mean over folds (descriptive)."""
     shown = [key for key in ranked if key[1] != ORACLE]
     rows = scores[scores["level"] != NEURON]
-    settings = list(dict.fromkeys(rows["setting"]))
+    settings = in_order(rows["setting"])
     mean = rows.groupby(["level", "method", "setting"])[primary].mean().unstack("setting")
     values = mean.reindex(pd.MultiIndex.from_tuples(shown))[settings].to_numpy()
     wide = width == "2col"

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from utils.data.setting_names import in_order
 from utils.drawing import drawing
 from utils.summary.figures.settings import fraction
 from utils.summary.figures.shared import SMALL, label, new_figure
@@ -23,7 +24,7 @@ def specificity_map(lifts: pd.DataFrame, column: str, best: list[Key], width: st
     best : (level, method), the ones to show first.
     """
     keys = [key for key in best if has_settings(lifts, key)][: MOST_PANELS[width]]
-    settings = list(dict.fromkeys(lifts["setting"]))
+    settings = in_order(lifts["setting"])
     mean = lifts.groupby(["level", "method", "setting", "truth_setting"])[column].mean()
     panels = [
         mean[key].unstack("truth_setting").reindex(index=settings, columns=settings).to_numpy()
