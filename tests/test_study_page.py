@@ -71,7 +71,7 @@ def test_numbers_have_three_digits_that_count(value, said):
 def test_a_question_without_one_answer_is_an_error(tmp_path):
     (tmp_path / "t.csv").write_text('"a","b"\n"x",1\n"x",2\n')
     study = page.Study(tmp_path)
-    with pytest.raises(LookupError, match="t.csv has 2 rows"):
+    with pytest.raises(LookupError, match=r"t\.csv has 2 rows"):
         study.one("t", "b", a="x")
     assert study.mean("t", "b", a="x") == 1.5
     assert pages.read_page("# A\n") is not None
