@@ -329,7 +329,7 @@ def test_a_figure_is_saved_in_every_format_with_its_caption(tmp_path, capsys):
         assert saved[f"change/one_1col.{suffix}"] == drawing.render(again, suffix)
     assert saved["change/one_1col.svg"].startswith(b"<?xml")
     assert captions.text == "change/one: caption" and "{change/one_1col}" in captions.latex
-    assert capsys.readouterr().out == "draws 1 figures\n"
+    assert capsys.readouterr().out == "draws 1 figure\n"
     saved.clear()
     save_figures(Task(), SummaryPaths(tmp_path, "digits"), [one], looks | {"FIGURE_FORMATS": ()})
     assert sorted(saved) == ["change/one_1col.svg"]  # which the page shows

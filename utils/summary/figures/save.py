@@ -38,7 +38,7 @@ def save_figures(
     missing: set[str] = set()
     wanted = list(figures)
     if wanted:
-        print(f"draws {len(wanted)} figures", flush=True)
+        print(f"draws {len(wanted)} figure{'s' * (len(wanted) > 1)}", flush=True)
     for one in tqdm(wanted, desc="figures", unit="figure"):
         target, figure = paths.figure(one.name, one.width, one.truth), one.draw()
         for suffix in formats(constants):
