@@ -27,10 +27,11 @@ from utils.summary.folds.read_records import summary_paths
 DESTINATION = REPOSITORY / "docs" / "study"
 # Tables of the summary, as its files are called.
 COPIED = (
-    "overview", "verdict", "verdicts", "verdicts_agreement", "resolution", "layer", "retrained",
-    "predicts", "truths", "transplant", "planted",
+    "overview", "summary", "verdict", "verdicts", "verdicts_agreement", "resolution", "layer",
+    "retrained", "predicts", "truths", "transplant", "planted",
 )  # fmt: skip
 FIGURES = ("truths", "verdicts", "loss_against_k", "blocks")
+LIFT = "lift@1%"
 BLOCK_KEYS = ["direction", "layer", "block"]
 
 
@@ -120,7 +121,9 @@ def gather(root: Path, folds: list[int]) -> dict[str, pd.DataFrame]:
     """
     each = [FoldPaths(root, DS, fold) for fold in folds]
     summary = summary_paths(each)
-    return {name: pd.read_csv(summary.table(name), dtype=str) for name in COPIED} | {
+    tables = {name: pd.read_csv(summary.table(name), dtype=str) for name in COPIED}
+    tables["summary"] = tables["summary"].query("metric == @LIFT")  # the rest is long
+    return tables | {
         "training": training_table(each),
         "failures": failures_table(each),
         "layers": blocks_table(each),

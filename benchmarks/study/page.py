@@ -9,6 +9,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from benchmarks import claims
 from utils.run import storage
 from utils.run.hashing import REPOSITORY
 from utils.run.storage import undefused
@@ -24,6 +25,7 @@ class Study:
     """The study's tables, by name, and what the page asks of them, as text."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.tables = {path.stem: read(path) for path in sorted(folder.glob("*.csv"))}
 
     def rows(self, table: str, **where: object) -> pd.DataFrame:
@@ -96,6 +98,11 @@ class Study:
         row = rows.loc[rows["loss"].idxmin()]
         name = row["block"] if np.isnan(row["layer"]) else f"{row['block']} {row['layer']:g}"
         return str(name), float(row["loss"])
+
+    def claims(self) -> list[tuple[str, float, float]]:
+        """What docs/claims.md claims of digits: the claim, its number there, and the study's."""
+        found = claims.read_claims(claims.PAGE.read_text(encoding="utf-8"))
+        return [(one.text, one.value, claims.look_up(one, self.folder)) for one in found]
 
     def resolution(self, verdict: str) -> pd.Series:
         return self.rows("resolution", verdict=verdict).iloc[0]
