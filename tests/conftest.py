@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from references import Net
@@ -24,8 +26,9 @@ hypothesis.settings.load_profile("exp-fl-5")
 
 # A file is one worker's whole: its fixtures are made once. The longest have to begin first.
 LONGEST_FIRST = (
-    "test_kill_points", "test_bad_input", "test_provenance", "test_end_to_end", "test_bad_truths",
-    "test_other_processor", "test_halves", "test_users_files",
+    "test_kill_points", "test_end_to_end", "test_step_9", "test_provenance", "test_step_10",
+    "test_bad_input", "test_step_8", "test_bad_truths", "test_halves", "test_users_files",
+    "test_own", "test_broken_functions", "test_hf_trainer", "test_training",
 )  # fmt: skip
 
 EPS = 1e-6
@@ -159,22 +162,44 @@ def server():
 
 
 @pytest.fixture(scope="session")
-def stages(server, tmp_path_factory):
-    """Every step run once, undisturbed, on a tiny fold."""
-    import pipeline
+def made_once(tmp_path_factory):
+    """Makes a folder in whichever worker asks first; the others wait for it, and only read."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    return pipeline.run_stages(server, tmp_path_factory.mktemp("stages"))
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        whole = base / name
+        with FileLock(base / f".{name}.lock"):
+            if not whole.exists():
+                half = tmp_path_factory.mktemp(name) / name
+                half.mkdir()
+                make(half)
+                half.rename(whole)
+        return whole
+
+    return folder_of
 
 
 @pytest.fixture(scope="session")
-def effects(server, stages, tmp_path_factory):
-    """Steps 8 and 9 run once, undisturbed, after the others."""
+def stages(server, made_once):
+    """Every step run once, undisturbed, on a tiny fold."""
     import pipeline
 
-    folder = tmp_path_factory.mktemp("effects")
-    root = folder / "root"
-    shutil.copytree(stages[pipeline.SUMMARY].before.parent / "root", root)
-    return pipeline.run_each(server, pipeline.EFFECTS, root, folder)
+    folder = made_once("stages", lambda folder: pipeline.run_stages(server, folder))
+    return pipeline.read_stages(pipeline.STAGES, folder)
+
+
+@pytest.fixture(scope="session")
+def effects(server, stages, made_once):
+    """Steps 8 to 10 run once, undisturbed, after the others."""
+    import pipeline
+
+    def make(folder: Path) -> None:
+        root = folder / "root"
+        shutil.copytree(stages[pipeline.SUMMARY].before.parent / "root", root)
+        pipeline.run_each(server, pipeline.EFFECTS, root, folder)
+
+    return pipeline.read_stages(pipeline.EFFECTS, made_once("effects", make))
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 The model runs in float64 through transformers; nothing of utils computes what is expected.
 """
 
-import io
 import json
 from pathlib import Path
 
 import datasets
 import numpy as np
-import openpyxl
 import pandas as pd
 import pipeline
 import pytest
@@ -405,10 +403,6 @@ def test_every_table_says_of_which_truth_it_is(summary):
     at = times.set_index("method")["truth"]
     assert at["pooled"] == "pooled" and at["repair credit"] == "repair"
     assert at["ground_truth"].iloc[0] == "change" and pd.isna(at["weight/bl"].iloc[0])
-    book = openpyxl.load_workbook(io.BytesIO((summary / "results.xlsx").read_bytes()))
-    assert book.sheetnames[0] == "Overview"
-    for sheet in ("Verdict", "Summary", "Comparisons", "Scores", "Settings", "Times"):
-        assert "truth" in [cell.value for cell in book[sheet][1]], sheet
     latex = (summary / "tables.tex").read_text(encoding="utf-8")
     for truth in TRUTHS:
         assert rf"\label{{tab:{truth}-weights}}" in latex

@@ -501,21 +501,15 @@ def test_accuracy_of_another_step_is_not_taken(tmp_path):
 # -- the script -----------------------------------------------------------------------------
 
 
-def run_script(root, *options, **environment):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), "--root", str(root), *options],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(root / "hf")} | environment,
-    )
+def step_0(server, root, *options, **more):
+    return server.run(0, root, "--ds", "digits", "--fold", "0", *options, **more)
 
 
 def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_script_leaves_a_finished_fold_alone(tmp_path, new_fold):
+def test_script_leaves_a_finished_fold_alone(server, new_fold):
     paths = new_fold("root")
     paths.training_record.unlink()
     foreign(paths, 5, 10)
@@ -523,8 +517,8 @@ def test_script_leaves_a_finished_fold_alone(tmp_path, new_fold):
     state = {"global_step": 10, "log_history": [{"step": 10, "eval_accuracy": 0.5}]}
     (paths.training / "checkpoint-10" / "trainer_state.json").write_text(json.dumps(state))
     before = contents(paths.dataset) | contents(paths.training)
-    result = run_script(paths.root, "--ds", "digits", "--fold", "0")
-    assert result.returncode == 0, result.stderr
+    result = step_0(server, paths.root)
+    assert result.status == 0, result.stderr
     assert f"{paths.training} has 2 checkpoints: kept as it is" in result.stdout
     header, row = (line.split() for line in result.stdout.splitlines()[-2:])
     assert header[:6] == ["fold", "train", "repair", "test", "M1", "M2"]
@@ -534,7 +528,7 @@ def test_script_leaves_a_finished_fold_alone(tmp_path, new_fold):
     assert after == before
 
 
-def test_fold_of_another_split_seed_is_refused(tmp_path):
+def test_fold_of_another_split_seed_is_refused(server, tmp_path):
     root = tmp_path / "root"
     root.mkdir()
     paths = FoldPaths(root, "digits", 0)
@@ -542,8 +536,8 @@ def test_fold_of_another_split_seed_is_refused(tmp_path):
     ledger = Ledger(paths, 0, constants, {})
     with ledger.task("folds", constants=["N_FOLDS", "SPLIT_SEED"]):
         folds.make_fold(paths, originals.digits(1), "test", 5, 1)
-    result = run_script(root, "--ds", "digits", "--fold", "0")
-    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    result = step_0(server, root)
+    assert result.status == 2 and result.stderr.count("\n") == 1
     assert "SPLIT_SEED was 1, now 777" in result.stderr
     assert not list(paths.training.glob("checkpoint-*"))
 
@@ -586,34 +580,37 @@ def test_a_damaged_checkpoint_to_go_on_from_is_named(new_fold, name):
         train(paths)
 
 
-def test_other_processes_of_torchrun_neither_lock_nor_log(new_fold):
+def test_other_processes_of_torchrun_neither_lock_nor_log(server, new_fold):
     paths = new_fold("root")
     paths.training_record.unlink()
     foreign(paths, 5, 10)
     paths.lock.parent.mkdir()
+    second = "import os; os.environ.update(RANK='1', LOCAL_RANK='1')"
     with FileLock(paths.lock):
-        result = run_script(paths.root, "--ds", "digits", "--fold", "0", RANK="1", LOCAL_RANK="1")
-    assert (result.returncode, result.stdout) == (0, "")
+        result = step_0(server, paths.root, change=second)
+    assert (result.status, result.stdout) == (0, "")
     assert not paths.log(0).exists()
 
 
 def test_script_without_a_network_says_what_to_fetch(tmp_path):
-    result = run_script(tmp_path, "--ds", "c100", "--fold", "0")
+    command = [sys.executable, str(SCRIPT), "--ds", "c100", "--fold", "0", "--root", str(tmp_path)]
+    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, env=offline)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1 and "hf download uoft-cs/cifar100" in result.stderr
     assert not (tmp_path / "dataset").exists() and not (tmp_path / "out_vit_c100_fold0").exists()
 
 
-def test_a_failed_training_leaves_nothing_that_is_taken_for_one(new_fold):
+def test_a_failed_training_leaves_nothing_that_is_taken_for_one(server, new_fold):
     paths = new_fold("root")
     paths.training_record.unlink()
     (paths.training / "notes.txt").write_text("mine")
-    options = ("--ds", "digits", "--fold", "0", "--base-model", "no such/model/folder")
-    result = run_script(paths.root, *options)
-    assert result.returncode == 2 and "neither a folder nor a name" in result.stderr
+    options = ("--base-model", "no such/model/folder")
+    result = step_0(server, paths.root, *options)
+    assert result.status == 2 and "neither a folder nor a name" in result.stderr
     assert [path.name for path in paths.training.iterdir()] == ["notes.txt"]
     (paths.training / "notes.txt").unlink()
-    assert run_script(paths.root, *options).returncode == 2
+    assert step_0(server, paths.root, *options).status == 2
     assert not paths.training.exists() and paths.dataset.is_dir()
 
 

@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from utils.run import file_systems, storage
 RESULTS = Path("exp-fl-5") / pipeline.NAME
 # The step runs with one call of the operating system that answers as such a file system does.
 LAME = """
-import errno, fcntl, mmap, os, runpy, sys
+import errno, fcntl, mmap, os, pathlib
 
 def refuse(*_, **__):
     raise OSError(errno.{code}, os.strerror(errno.{code}))
@@ -29,20 +28,12 @@ class NoMap(mmap.mmap):
     def __new__(cls, *_, **__):
         refuse()
 
-import pathlib
 {change}
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def run_without(change: str, code: str, step: int, root: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", LAME.format(change=change, code=code),
-         *pipeline.command(step, root)],
-        cwd=pipeline.ROOT, env=pipeline.ENVIRONMENT | {"PYTHONPATH": str(pipeline.ROOT)},
-        capture_output=True, text=True,
-    )  # fmt: skip
+def run_without(server, change: str, code: str, step: int, root: Path) -> pipeline.Finished:
+    return server.run(step, root, change=LAME.format(change=change, code=code))
 
 
 @pytest.mark.parametrize(
@@ -60,10 +51,12 @@ def run_without(change: str, code: str, step: int, root: Path) -> subprocess.Com
         ("mmap.mmap = NoMap", "EINVAL", "has no mmap"),
     ],
 )
-def test_a_step_goes_on_and_says_once_what_is_not_guaranteed(stages, tmp_path, change, code, said):
+def test_a_step_goes_on_and_says_once_what_is_not_guaranteed(
+    server, stages, tmp_path, change, code, said
+):
     root = shutil.copytree(stages[1].before, tmp_path / "root")
-    done = run_without(change, code, 1, root)
-    assert done.returncode == 0, done.stderr
+    done = run_without(server, change, code, 1, root)
+    assert done.status == 0, done.stderr
     assert done.stdout.count(said) == 1, done.stdout
     for name in ("abs_diff.npy", "ranking.npy", "summary.csv"):
         path = RESULTS / "ground_truth" / name
@@ -154,7 +147,7 @@ def test_a_folder_of_shared_memory_that_is_not_there_has_none(monkeypatch, tmp_p
     assert file_systems.shared_memory_left() is None
 
 
-def test_step_2_goes_on_without_workers_where_shared_memory_is_small(stages, tmp_path):
+def test_step_2_goes_on_without_workers_where_shared_memory_is_small(server, stages, tmp_path):
     root = shutil.copytree(stages[2].before, tmp_path / "root")
     change = (
         "from utils import constants; constants.PREPROCESSING_WORKERS = 2; "
@@ -162,8 +155,8 @@ def test_step_2_goes_on_without_workers_where_shared_memory_is_small(stages, tmp
         "shutil = type('', (), {'disk_usage': lambda _: type('', (), {'free': 64})}); "
         "file_systems.shutil = shutil"
     )
-    done = run_without(change, "ENOSYS", 2, root)
-    assert done.returncode == 0, done.stderr
+    done = run_without(server, change, "ENOSYS", 2, root)
+    assert done.status == 0, done.stderr
     assert done.stdout.count("/dev/shm has 64 bytes left, 2 worker processes share") == 1
     path = RESULTS / "misclf_info" / "predictions.csv"
     assert (root / path).read_bytes() == stages[2].after[str(path)]

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-import pipeline
 import pytest
 
 from utils.errors import UserError
@@ -56,7 +55,7 @@ def test_methods_too_long_are_refused_by_bytes():
 
 
 @pytest.mark.parametrize("option", ["--ds", "--root", "--data-root", "--training-root"])
-def test_a_step_refuses_a_long_name_in_a_line(tmp_path, option):
-    done = pipeline.run(1, tmp_path, option, "x" * 300)
+def test_a_step_refuses_a_long_name_in_a_line(server, tmp_path, option):
+    done = server.run(1, tmp_path, option, "x" * 300)
     assert done.status == 2 and done.stderr.count("\n") == 1
     assert "has 300 bytes, and files here can have" in done.stderr

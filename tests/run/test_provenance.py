@@ -218,7 +218,7 @@ def test_a_new_seed_redoes_what_is_random_and_no_more(server, root):
     [
         ("IG_POINTS", 10, {4, 7}),
         ("POSITIVE_PERCENT", 2, {1, 7}),
-        ("K_PERCENTS", [1, 10], {7}),
+        ("K_PERCENTS", [1, 5], {7}),
         ("INFERENCE_PRECISION", "bf16", {2, 4, 5, 6, 7}),
     ],
 )

@@ -28,7 +28,8 @@ import pipeline
 # Each step; the later ones in their two halves, so that the summary, which any change makes
 # anew, hides nothing of what a fold does.
 FOLDS, SUMMARY = "--only-folds", "--only-summary"
-CALLS: tuple[tuple[int, tuple[str, ...]], ...] = (
+Calls = tuple[tuple[int, tuple[str, ...]], ...]
+CALLS: Calls = (
     *((step, ()) for step in range(1, 7)),
     *((step, (FOLDS,)) for step in (7, 8, 9, 10)),
     *((step, (SUMMARY,)) for step in (7, 8, 9, 10)),
@@ -85,13 +86,15 @@ def call(
     return server.run(step, root, *options, tree=str(tree), **more)
 
 
-def trace_all(server: pipeline.Server, tree: Path, root: Path, **more) -> list[Traced]:
-    """Run every call on the fold below `root`, twice each; the functions that ran.
+def trace_all(
+    server: pipeline.Server, tree: Path, root: Path, calls: Calls = CALLS, **more
+) -> list[Traced]:
+    """Run the calls on the fold below `root`, twice each; the functions that ran.
 
     more : as of `Server.run`.
     """
     found = []
-    for step, options in CALLS:
+    for step, options in calls:
         ran = []
         for _ in range(2):
             done = call(server, tree, root, step, options, functions=True, **more)

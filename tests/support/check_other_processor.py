@@ -1,4 +1,4 @@
-"""What a reader of the README's table needs: another processor gives the same truth.
+"""What `make check-claims` runs besides: another processor gives the same truth.
 
 Older instruction sets stand in for another processor: every library adds up in
 another order, so that most weights end with other last bits.

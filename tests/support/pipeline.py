@@ -4,6 +4,7 @@ The scripts run as a user runs them (`run`), or in forks of one process that
 has imported everything before (`Server`): a cold start costs seconds.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -217,8 +218,8 @@ def write_state(checkpoint: Path, number: int, steps: int = 10, **values) -> Non
 # The methods that the server's scripts run: all of step 4, and of each kind in steps 5 and 6 some
 # (a setting's samples matter or not, extras, draws, budgets). Each by itself is tested elsewhere.
 FEW = (
-    "ig", "grad_act", "expected_gradients", "bl", "grad_loss", "magnitude", "mean_act", "care",
-    "mask", "vdiff", "vdiff+mean_act", "vdiff+mean_act+grad_loss", "ochiai",
+    "ig", "grad_act", "expected_gradients", "bl", "grad_loss", "magnitude", "mean_act", "mask",
+    "vdiff", "vdiff+mean_act", "vdiff+mean_act+grad_loss",
 )  # fmt: skip
 EVERY_METHOD = {"METHODS_TO_RUN": "all"}
 
@@ -279,12 +280,13 @@ class Server:
         """Run a script.
 
         more : `mode` "kill" or "full" with `at`, the number of a write;
-            `constants` that replace those of utils.constants (METHODS_TO_RUN is FEW
-            unless it is among them), and `profile` parts
+            `constants` that replace those of utils.constants (METHODS_TO_RUN is FEW, and
+            QUICK holds, unless they are among them), and `profile` parts
             of the data set's profile there, `profiles` new ones by name, `cwd` the
             folder to run in, `threads` that torch may use, `tree` a copy of scripts and
             utils/ to run, `functions` True to note which ran; `summary` False leaves out
-            step 7's summary across folds; `draw` True draws its figures.
+            step 7's summary across folds; `draw` True draws its figures and fills its workbook;
+            `change` is Python that runs just before the script.
         """
         return self.run_together(1, step, root, *options, **more)[0]
 
@@ -292,7 +294,7 @@ class Server:
         self, times: int, step: int, root: Path, *options: str, **more
     ) -> list[Finished]:
         """Start a script several times at once."""
-        more["constants"] = {"METHODS_TO_RUN": FEW} | more.get("constants", {})
+        more["constants"] = {"METHODS_TO_RUN": FEW} | QUICK | more.get("constants", {})
         request = {"command": command(step, root, *options), "root": str(root), "times": times}
         if "tree" in more:
             request["command"][0] = str(Path(more["tree"], Path(request["command"][0]).name))
@@ -303,11 +305,16 @@ class Server:
 
 # -- the steps of an undisturbed fold ------------------------------------------------------------
 
-# Few random draws: what they give is tested elsewhere.
-QUICK = {"PERMUTATION_DRAWS": 49, "BOOTSTRAP_DRAWS": 49}
+# Few random draws, cuts and comparisons: what they give is tested elsewhere.
+QUICK = {
+    "PERMUTATION_DRAWS": 49,
+    "BOOTSTRAP_DRAWS": 49,
+    "COMPARED_METRICS": ("lift@1%", "ap/random"),
+    "K_PERCENTS": (1, 10),
+}
 SUMMARY = "summary"
 STAGES = (1, 2, 3, 4, 5, 6, 7, SUMMARY)
-EFFECTS = (8, 9)
+EFFECTS = (8, 9, 10)
 
 
 @dataclass(frozen=True)
@@ -325,25 +332,34 @@ def run_stage(server: Server, stage: int | str, root: Path, *options: str, **mor
     return server.run(step, root, *options, **more)
 
 
-def run_stages(server: Server, folder: Path) -> dict[int | str, Stage]:
-    """Make a fold below `folder` and run every step on it."""
+def run_stages(server: Server, folder: Path) -> None:
+    """Make a fold below `folder` and run every step on it, for `read_stages`."""
     root = folder / "root"
     make_fold(root)
-    return run_each(server, STAGES, root, folder)
+    run_each(server, STAGES, root, folder)
 
 
-def run_each(
-    server: Server, stages: tuple[int | str, ...], root: Path, folder: Path
-) -> dict[int | str, Stage]:
+def run_each(server: Server, stages: tuple[int | str, ...], root: Path, folder: Path) -> None:
     """Run steps on the fold below `root` one after another; the trees before them in `folder`."""
-    found = {}
+    points = {}
     for stage in stages:
-        before = shutil.copytree(root, folder / f"before_{stage}")
+        shutil.copytree(root, folder / f"before_{stage}")
         done = run_stage(server, stage, root)
         if done.status:
             raise RuntimeError(f"step {stage} failed: {done.stderr}")
-        found[stage] = Stage(before, results(root), done.points)
-    return found
+        points[str(stage)] = done.points
+    (folder / "points.json").write_text(json.dumps(points))
+
+
+def read_stages(stages: tuple[int | str, ...], folder: Path) -> dict[int | str, Stage]:
+    """What `run_each` made below `folder`; each step left what the next one found."""
+    points = json.loads((folder / "points.json").read_text())
+    before = [folder / f"before_{stage}" for stage in stages]
+    after = map(results, [*before[1:], folder / "root"])
+    return {
+        stage: Stage(tree, left, points[str(stage)])
+        for stage, tree, left in zip(stages, before, after, strict=True)
+    }
 
 
 # -- comparing ---------------------------------------------------------------------------------
@@ -363,6 +379,18 @@ def results(root: Path) -> dict[str, bytes]:
     return found
 
 
+@functools.lru_cache(maxsize=100_000)
+def _hash(path: Path, *stat: int) -> str:
+    """stat : which content it is; only a write changes it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def digest(path: Path) -> str:
+    """Hash of a file's content, read again only where its size, times or inode are others."""
+    is_ = path.stat()
+    return _hash(path, is_.st_dev, is_.st_ino, is_.st_size, is_.st_mtime_ns, is_.st_ctime_ns)
+
+
 def snapshot(root: Path, ignore: tuple[str, ...] = (".log", ".lock")) -> dict[str, str]:
     """Hash of every file below `root`, links as where they point to."""
     found = {}
@@ -374,7 +402,7 @@ def snapshot(root: Path, ignore: tuple[str, ...] = (".log", ".lock")) -> dict[st
             if path.is_symlink():
                 found[str(path)] = f"-> {path.readlink()}"
             elif path.is_file():
-                found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+                found[str(path)] = digest(path)
     return found
 
 
