@@ -21,8 +21,9 @@ import torch
 from benchmarks.shapes import DS, FOLD, VIT_BASE, Shape
 from utils.constants import PROFILES
 from utils.model import caches, states
-from utils.model.checkpoints import HEAD_NAMES, LAYER_NAMES
+from utils.model.families import FAMILIES
 from utils.model.inputs import SPLITS
+from utils.model.names import tail_names
 from utils.model.opening import open_inputs
 from utils.model.states import States
 from utils.model.tail import Tail, make_tail
@@ -153,11 +154,10 @@ def _write_checkpoint(folder: Path, weights: dict[str, np.ndarray], shape: Shape
     """Only the tail: nothing else of the model is read after step 3."""
     from safetensors.torch import save_file
 
-    last = f"vit.encoder.layer.{shape.layers - 1}."
-    names = {key: last + spellings[0] for key, spellings in LAYER_NAMES.items()} | HEAD_NAMES
+    names = tail_names(FAMILIES["vit"], shape.layers - 1)
     folder.mkdir(parents=True)
     save_file(
-        {names[key]: torch.from_numpy(values) for key, values in weights.items()},
+        {names[key][0]: torch.from_numpy(values) for key, values in weights.items()},
         folder / "model.safetensors",
     )
     (folder / "config.json").write_text(json.dumps(config(shape)), encoding="utf-8")

@@ -64,8 +64,7 @@ def open_inputs(job: Job) -> Inputs:
         job.only_look,
     )
     checkpoints.require_whole(pair.m1, pair.m2, ledger.hashes)
-    config = configs.read_config(pair.m1)
-    return Inputs(pair, config["hidden_size"], config["intermediate_size"], ledger, replayed)
+    return Inputs(pair, *checkpoints.ffn_shape(pair.m1), ledger, replayed)
 
 
 def _hash_ffn(folder: Path, hashes: hashing.HashCache) -> str:
