@@ -3,7 +3,7 @@
 A family fits where its last FFN reaches the logits through the state of its first token alone.
 Nothing else in the code asks for a family by name. Names are those of tensors in weight files;
 of several spellings the first is what transformers 4.x builds and saves, the last what 5.x
-builds, any other what 5.x saves. Definitions: docs/definitions.md 15.
+builds, any other what 5.x saves. Definitions: docs/definitions.md 16.
 """
 
 from collections.abc import Mapping
