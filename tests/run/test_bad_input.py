@@ -548,7 +548,7 @@ CASES: dict[str, Case] = {
     "config a list": Case(
         1, content(M1 / "config.json", "[]"), ("of a None model, which is unknown here",)
     ),
-    "config of another model": Case(1, config(M1, model_type="bert"), ("'bert'",)),
+    "config of another model": Case(1, config(M1, model_type="swin"), ("'swin' model: it pools",)),
     "config without a size": Case(1, config(M1, hidden_size=None), ("hidden_size is None",)),
     "config with a word as size": Case(
         1, config(M1, intermediate_size="many"), ("intermediate_size is 'many'",)
