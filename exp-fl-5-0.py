@@ -1,4 +1,4 @@
-"""Step 0: make the folds of a data set and fine-tune a ViT on each, a checkpoint per epoch.
+"""Step 0: make the folds of a data set and fine-tune a model on each, a checkpoint per epoch.
 
 Folds and checkpoints that exist are kept, with --force too: to train a fold
 again, move its out_vit folder away. A training that was killed goes on from
@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base-model",
         metavar="DIR",
-        help="the ViT to fine-tune, a folder on disk or another name on the hub",
+        help="the model to fine-tune, a folder on disk or another name on the hub",
     )
     parser.add_argument(
         "--replays",

@@ -224,7 +224,7 @@ def whole_model_ig(shape: Shape) -> tuple[Timed, float]:
     pixels = torch.randn(WHOLE_MODEL_SAMPLES, 3, 224, 224)
     labels = torch.arange(WHOLE_MODEL_SAMPLES)
     tail = tail_of(model)
-    h, _ = forward_states(model, pixels)
+    h, _ = forward_states(model, {"pixel_values": pixels})
     # A clone is an ordinary tensor, which torch can differentiate.
     cached = h.clone().numpy()
     states = States(cached, *states_from_h(tail, cached), labels.numpy())

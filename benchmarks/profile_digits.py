@@ -126,14 +126,14 @@ def save_perturbed_start(paths: FoldPaths, folder: Path, noise: float) -> None:
     _, label = schema.columns_of(dataset, PROFILES[DS], "train")
     transformers.set_seed(SEED + paths.fold)
     names = schema.class_names(dataset, label)
-    model, processor = base_model.build_model(PROFILES[DS], None, names)
+    model, feed = base_model.build_model(PROFILES[DS], None, names)
     rng = np.random.default_rng(SEED + paths.fold)
     with torch.no_grad():
         for weight in model.parameters():
             factor = 1 + noise * rng.standard_normal(tuple(weight.shape))
             weight.copy_(weight.double() * torch.from_numpy(factor))
     model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    feed.saved.save_pretrained(folder)
 
 
 def same_top_share(root: Path, paths: FoldPaths, noise: float) -> float:

@@ -8,13 +8,17 @@ DS, FOLD = "c100", 0
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a fold; the defaults are ViT-Base on one fold of CIFAR-100."""
+    """Sizes of a fold; the defaults are ViT-Base on one fold of CIFAR-100.
+
+    model : a model_type of utils.model.families, "vit" or "bert".
+    """
 
     d: int = 768
     m: int = 3072
     classes: int = 100
     samples: int = 10_000
     layers: int = 12
+    model: str = "vit"
 
     @property
     def n_weights(self) -> int:
@@ -22,3 +26,4 @@ class Shape:
 
 
 VIT_BASE = Shape()
+BERT_BASE = Shape(classes=2, model="bert")

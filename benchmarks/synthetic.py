@@ -6,23 +6,25 @@ often mistaken for theirs, and training changed few weights by much (Student's
 t). The caches enter the ledger as step 3 writes them; step 2 is left to
 exp-fl-5-2.py, which finds them up to date.
 
-Run from the repository's root: python -m benchmarks.synthetic DIR [--d D] [--samples S]
+Run from the repository's root: python -m benchmarks.synthetic DIR [--d D] [--samples S] [--bert]
 """
 
 import argparse
 import io
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.shapes import DS, FOLD, VIT_BASE, Shape
+from benchmarks.shapes import BERT_BASE, DS, FOLD, VIT_BASE, Shape
 from utils.constants import PROFILES
 from utils.model import caches, states
-from utils.model.checkpoints import HEAD_NAMES, LAYER_NAMES
+from utils.model.families import FAMILIES, TEXT
 from utils.model.inputs import SPLITS
+from utils.model.names import tail_names
 from utils.model.opening import open_inputs
 from utils.model.states import States
 from utils.model.tail import Tail, make_tail
@@ -36,10 +38,10 @@ CONFUSABLE, WRONG = 5, 0.15
 
 
 def config(shape: Shape) -> dict:
-    """`config.json` of a ViT classifier of this shape."""
+    """`config.json` of a classifier of this shape."""
     return {
-        "architectures": ["ViTForImageClassification"],
-        "model_type": "vit",
+        "architectures": [FAMILIES[shape.model].classifier],
+        "model_type": shape.model,
         "hidden_size": shape.d,
         "intermediate_size": shape.m,
         "num_hidden_layers": shape.layers,
@@ -61,7 +63,7 @@ def make_weights(shape: Shape, seed: int = SEED) -> dict[str, np.ndarray]:
         return rng.normal(mean, scale, size).astype(np.float32)
 
     m, d = shape.m, shape.d
-    return {
+    weights = {
         "w_bef": normal(m, d, scale=0.83 / np.sqrt(d)),
         "b_bef": normal(m, scale=0.2, mean=-0.4),
         "w_aft": normal(d, m, scale=1 / np.sqrt(m)),
@@ -73,6 +75,19 @@ def make_weights(shape: Shape, seed: int = SEED) -> dict[str, np.ndarray]:
         "head_weight": normal(shape.classes, d, scale=6 / d),
         "head_bias": normal(shape.classes, scale=0.05),
     }
+    family = FAMILIES[shape.model]
+    if not family.norm_first:
+        del weights["ln_weight"], weights["ln_bias"]
+    for i in range(len(family.head) - 1):  # near to a share of the identity: classes stay apart
+        own = 0.5 * np.eye(d, dtype=np.float32)
+        weights |= {f"inner{i}_weight": own + normal(d, d, scale=0.2 / np.sqrt(d)),
+                    f"inner{i}_bias": normal(d, scale=0.05)}  # fmt: skip
+    return weights
+
+
+def tail_of(weights: dict[str, np.ndarray], shape: Shape) -> Tail:
+    *inner, _ = FAMILIES[shape.model].head
+    return make_tail(weights, config(shape), [each.activation for each in inner])
 
 
 def trained_further(
@@ -117,7 +132,7 @@ def make_samples(
 def make_states(shape: Shape, seed: int = SEED) -> tuple[Tail, States]:
     """M1's tail and the states of a fold, in memory."""
     weights = make_weights(shape, seed)
-    tail = make_tail(weights, config(shape))
+    tail = tail_of(weights, shape)
     h, labels = make_samples(shape, weights["head_weight"], seed)
     return tail, States(h, *states.states_from_h(tail, h), labels)
 
@@ -136,7 +151,7 @@ def write_fold(root: Path, shape: Shape = VIT_BASE, seed: int = SEED) -> FoldPat
         for i, split in enumerate(SPLITS.values())
     }
     _write_dataset(paths, {split: labels for split, (_, labels) in samples.items()}, shape)
-    tail = make_tail(weights, config(shape))
+    tail = tail_of(weights, shape)
     for data, split in SPLITS.items():
         _write_caches(paths, tail, data, *samples[split])
     return paths
@@ -153,11 +168,13 @@ def _write_checkpoint(folder: Path, weights: dict[str, np.ndarray], shape: Shape
     """Only the tail: nothing else of the model is read after step 3."""
     from safetensors.torch import save_file
 
-    last = f"vit.encoder.layer.{shape.layers - 1}."
-    names = {key: last + spellings[0] for key, spellings in LAYER_NAMES.items()} | HEAD_NAMES
+    family = FAMILIES[shape.model]
+    names = tail_names(family, shape.layers - 1)
     folder.mkdir(parents=True)
+    if family.feeds == TEXT:
+        (folder / "vocab.txt").touch()  # nothing becomes tokens here, and nobody looks elsewhere
     save_file(
-        {names[key]: torch.from_numpy(values) for key, values in weights.items()},
+        {names[key][0]: torch.from_numpy(values) for key, values in weights.items()},
         folder / "model.safetensors",
     )
     (folder / "config.json").write_text(json.dumps(config(shape)), encoding="utf-8")
@@ -213,8 +230,10 @@ def main() -> None:
     parser.add_argument("root", type=Path, help="an empty folder")
     parser.add_argument("--d", type=int, default=VIT_BASE.d, help="hidden size; m = 4d")
     parser.add_argument("--samples", type=int, default=VIT_BASE.samples)
+    parser.add_argument("--bert", action="store_true", help="a BERT of two classes, no ViT")
     args = parser.parse_args()
-    write_fold(args.root, Shape(d=args.d, m=4 * args.d, samples=args.samples))
+    base = BERT_BASE if args.bert else VIT_BASE
+    write_fold(args.root, replace(base, d=args.d, m=4 * args.d, samples=args.samples))
 
 
 if __name__ == "__main__":

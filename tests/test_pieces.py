@@ -1,14 +1,16 @@
 """Work in fixed pieces: what comes out does not know how many threads there were."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import family_nets
 import numpy as np
 import pytest
 import torch
 
 from utils import pieces
-from utils.methods import arachne, integrated_gradients, magnitude, variance
-from utils.model import gradients, states
+from utils.methods import arachne, integrated_gradients, interventions, magnitude, variance
+from utils.model import caches, class_token, gradients, states
 from utils.truth.repair import credit as repair
 
 # Samples, classes, activation; d and m are no multiples of anything.
@@ -75,6 +77,32 @@ def test_the_number_of_threads_does_not_change_a_bit(
     for count in (2, 4, 7):
         threads(count)
         for name, values in everything(toy).items():
+            np.testing.assert_array_equal(values, once[name], err_msg=f"{name}, {count} threads")
+
+
+def test_texts_behind_a_head_of_two_maps_do_not_depend_on_threads_either(threads, tmp_path):
+    model = family_nets.build("bert", hidden_size=D, intermediate_size=M)
+    model.save_pretrained(tmp_path)
+    batch = family_nets.batch_for("bert", 300)
+    tail, labels = caches.load_tail(tmp_path), np.arange(300) % 3
+
+    def found() -> dict[str, np.ndarray]:
+        with pieces.cpu_threads(1):
+            h, logits = class_token.forward_states(model, batch)
+            a, y, _ = states.states_from_h(tail, h.numpy())
+            split = states.States(h.numpy(), a, y, logits.numpy(), labels)
+            silenced = interventions.mean_loss_change(
+                tail, split, np.arange(40), np.zeros((1, M), np.float32)
+            )
+        return everything(SimpleNamespace(tail=tail, states=split)) | {
+            "h": split.h, "the model's": split.logits, "zero_out": silenced,
+        }  # fmt: skip
+
+    threads(1)
+    once = found()
+    for count in (2, 5):
+        threads(count)
+        for name, values in found().items():
             np.testing.assert_array_equal(values, once[name], err_msg=f"{name}, {count} threads")
 
 

@@ -39,7 +39,8 @@ PURE_BELOW = {
     "utils.data.depth", "utils.data.doubts", "utils.data.misclassification", "utils.data.repeats",
     "utils.data.saved", "utils.data.setting_names", "utils.model.adam", "utils.model.blank",
     "utils.model.moments", "utils.model.class_token", "utils.model.gradients",
-    "utils.model.states", "utils.model.tail", "utils.model.vit_names",
+    "utils.model.states", "utils.model.tail", "utils.model.families", "utils.model.halves",
+    "utils.model.names",
 }  # fmt: skip
 
 

@@ -109,6 +109,8 @@ PREPROCESSING_WORKERS = None
 class Profile:
     """How one data set is fetched and fine-tuned. Every field is given by its name.
 
+    A data set of texts has a `text_column`, and a `text_pair_column` where each sample is a pair.
+
     `source` is a folder (README.md, "Your own data set"), the hub name given to
     `datasets.load_dataset`, or "sklearn" for the digits that ship with
     scikit-learn. `base_model` None trains a ViT of the shape `vit_config` from
@@ -122,6 +124,8 @@ class Profile:
     learning_rate: float
     image_column: str = "image"
     label_column: str = "label"
+    text_column: str | None = None
+    text_pair_column: str | None = None
     test_split: str = "test"
     # Label i is class_names[i], for IDX files, which hold no names.
     class_names: tuple[str, ...] = ()
@@ -211,5 +215,25 @@ PROFILES = {
         learning_rate=5e-4,
         cpu_threads=1,  # two folds beside each other gain more than a second thread
         replays=2,
+    ),
+    # 67,349 sentences of film reviews; its test split has no labels.
+    "sst2": Profile(
+        source="stanfordnlp/sst2",
+        text_column="sentence",
+        label_column="label",
+        test_split="validation",
+        base_model="bert-base-uncased",
+        batch_size=32,
+        learning_rate=2e-5,
+    ),
+    # 21,854 functions in C for training, nearly half of them with a defect (Devign).
+    "defects": Profile(
+        source="google/code_x_glue_cc_defect_detection",
+        text_column="func",
+        label_column="target",
+        test_split="test",
+        base_model="microsoft/codebert-base",
+        batch_size=32,
+        learning_rate=2e-5,
     ),
 }

@@ -51,6 +51,7 @@ def test_the_lines_of_the_page_take_an_image_folder_in(server, tmp_path):
     assert found["name"].tolist() == ["leaf", "rose", "sky"]
     assert found["support"].sum() == 12
     shown = server.run(1, tmp_path, "--help", profiles={"flowers": vars(profiles["flowers"])})
-    assert "c100, tiny-imagenet, digits, fashion, flowers, or one that you add" in " ".join(
-        shown.stdout.split()
+    assert (
+        "c100, tiny-imagenet, digits, fashion, sst2, defects, flowers, or one that you add"
+        in " ".join(shown.stdout.split())
     )

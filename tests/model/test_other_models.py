@@ -8,11 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from utils.errors import UserError
-from utils.model import checkpoints, configs, vit_names
+from utils.model import checkpoints, configs
+from utils.model import names as tensor_names
 from utils.model.blank import blank_block
+from utils.model.families import FAMILIES
 from utils.run.hashing import HashCache
 
 SAFETENSORS = "model.safetensors"
+VIT = FAMILIES["vit"]
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +30,13 @@ def names(make_vit):
 def test_a_model_has_its_own_tensors_in_both_spellings(names, make_vit, tmp_path):
     make_vit().save_pretrained(tmp_path)
     saved = list(load_file(tmp_path / SAFETENSORS))
-    assert sorted(map(vit_names.canonical, saved)) == sorted(names) != sorted(saved)
+    assert (
+        sorted(tensor_names.canonical(VIT, name) for name in saved)
+        == sorted(names)
+        != sorted(saved)
+    )
     for spelling in (names, saved):
-        assert vit_names.why_not_of(spelling, 2) is None
+        assert tensor_names.why_not_of(VIT, spelling, 2) is None
 
 
 @pytest.mark.parametrize(
@@ -52,18 +59,22 @@ def test_a_model_has_its_own_tensors_in_both_spellings(names, make_vit, tmp_path
     ],
 )
 def test_one_tensor_more_is_named(names, extra, first):
-    found = vit_names.why_not_of([*names, extra], 2)
+    found = tensor_names.why_not_of(VIT, [*names, extra], 2)
     assert extra in found
     assert (first or "which the model does not have") in found
 
 
 def test_the_first_of_several_is_named_with_their_number(names):
     more = [f"vit.layers.{i}.attention.q_proj.lora_{part}.weight" for i in (1, 0) for part in "BA"]
-    assert vit_names.why_not_of([*names, *more], 2).startswith(f"{more[3]} and 3 more, which")
+    assert tensor_names.why_not_of(VIT, [*names, *more], 2).startswith(
+        f"{more[3]} and 3 more, which"
+    )
 
 
 def test_biases_that_the_config_switches_off_are_not_the_models(names):
-    assert "layers.0.attention.k_proj.bias and 5 more" in vit_names.why_not_of(names, 2, False)
+    assert "layers.0.attention.k_proj.bias and 5 more" in tensor_names.why_not_of(
+        VIT, names, 2, {"qkv_bias": False}
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +83,7 @@ def test_biases_that_the_config_switches_off_are_not_the_models(names):
      "vit.encoder.layer.0.intermediate.repair.weight"],
 )  # fmt: skip
 def test_what_changes_nothing_is_passed_over(names, name):
-    assert vit_names.why_not_of([*names, name], 2) is None
+    assert tensor_names.why_not_of(VIT, [*names, name], 2) is None
 
 
 # -- another class, another loss ---------------------------------------------------------------

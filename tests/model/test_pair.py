@@ -6,7 +6,8 @@ import pytest
 
 from utils.errors import UserError
 from utils.model import trainer_state
-from utils.model.pair import SHARED, Pair, find_pair, require_one_model
+from utils.model.families import FAMILIES
+from utils.model.pair import Pair, find_pair, require_one_model
 from utils.run.paths import FoldPaths
 
 CONFIG = {"model_type": "vit", "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2}
@@ -329,8 +330,9 @@ def test_a_recipe_of_weights_and_config_alone_is_short(pair):
     assert trainer_state.epochs_of(pair) is None
 
 
-def test_what_a_silent_config_means_is_what_transformers_takes():
-    from transformers import ViTConfig
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_what_a_silent_config_means_is_what_transformers_takes(family):
+    import transformers
 
-    defaults = ViTConfig().to_dict()
-    assert {name: defaults[name] for name in SHARED} == SHARED
+    defaults = getattr(transformers, family.config_class)().to_dict()
+    assert {name: defaults[name] for name in family.shared} == family.shared

@@ -68,10 +68,10 @@ def test_the_forward_pass_keeps_the_class_token_that_enters_the_ffn(make_vit, co
     model = make_vit(**config)
     pixels = random_pixels(model, 3)
     inside = model_states(model, pixels)
-    h, logits = class_token.forward_states(model, pixels)
+    h, logits = class_token.forward_states(model, {"pixel_values": pixels})
     assert np.array_equal(h, inside["h"])
     assert np.array_equal(logits, inside["logits"])
-    again = class_token.model_states(model, pixels)
+    again = class_token.model_states(model, {"pixel_values": pixels})
     assert np.array_equal(again["a"], inside["a"])
     assert np.array_equal(again["y"], inside["y"])
     assert not model.vit.layers[-1].layernorm_after._forward_pre_hooks

@@ -320,14 +320,14 @@ def base(tmp_path):
 
 def test_base_model_gets_a_head_for_the_classes(base):
     first = ViTForImageClassification.from_pretrained(base, dtype=torch.float32)
-    model, processor = base_model.build_model(PROFILE, str(base), list("abcdefg"))
+    model, feed = base_model.build_model(PROFILE, str(base), list("abcdefg"))
     assert model.classifier.weight.shape == (7, 16)
     assert model.config.id2label == dict(enumerate("abcdefg"))
     assert model.config.label2id == {name: n for n, name in enumerate("abcdefg")}
     for name, values in model.vit.state_dict().items():
         assert values.dtype == torch.float32
         assert torch.equal(values, first.vit.state_dict()[name]), name
-    assert dict(processor.size) == {"height": 12, "width": 12}
+    assert dict(feed.saved.size) == {"height": 12, "width": 12}
 
 
 def test_base_model_is_fine_tuned(new_fold, base):
@@ -348,8 +348,8 @@ def test_base_model_that_cannot_be_had(tmp_path, base):
     with pytest.raises(UserError, match="neither a folder nor a name on the hub"):
         base_model.fetch_base_model(str(tmp_path / "nowhere"))
     config = json.loads((base / "config.json").read_text())
-    (base / "config.json").write_text(json.dumps(config | {"model_type": "deit"}))
-    with pytest.raises(UserError, match="'deit' model, expected 'vit'"):
+    (base / "config.json").write_text(json.dumps(config | {"model_type": "swin"}))
+    with pytest.raises(UserError, match="'swin' model: it pools over tokens"):
         base_model.build_model(PROFILE, str(base), ["a", "b"])
     (base / "config.json").write_text(json.dumps(config))
     (base / "model.safetensors").write_bytes(b"cut short")

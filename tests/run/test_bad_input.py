@@ -545,8 +545,10 @@ CASES: dict[str, Case] = {
     "an empty .bin": Case(1, as_bin(M2, lambda state, path: path.write_bytes(b"")), ("not a",)),
     "config gone": Case(4, gone(M1 / "config.json"), ("config.json does not exist",)),
     "config not JSON": Case(1, content(M2 / "config.json", "{"), ("config.json is not readable",)),
-    "config a list": Case(1, content(M1 / "config.json", "[]"), ("expected 'vit'",)),
-    "config of another model": Case(1, config(M1, model_type="bert"), ("'bert'",)),
+    "config a list": Case(
+        1, content(M1 / "config.json", "[]"), ("of a None model, which is unknown here",)
+    ),
+    "config of another model": Case(1, config(M1, model_type="swin"), ("'swin' model: it pools",)),
     "config without a size": Case(1, config(M1, hidden_size=None), ("hidden_size is None",)),
     "config with a word as size": Case(
         1, config(M1, intermediate_size="many"), ("intermediate_size is 'many'",)

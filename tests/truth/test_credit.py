@@ -142,7 +142,7 @@ def whole_models(make_vit, tmp_path_factory):
 
 def test_against_autograd_through_the_whole_model(whole_models):
     first, layer2, folder, pixels, labels = whole_models
-    h, _ = class_token.forward_states(first, pixels)
+    h, _ = class_token.forward_states(first, {"pixel_values": pixels})
     tail = load_tail(folder)
     a, y, logits = states_from_h(tail, h.numpy())
     states = States(h.numpy(), a, y, logits, labels.numpy())

@@ -60,10 +60,10 @@ def at_chance(labels: np.ndarray, predicted: np.ndarray) -> str | None:
     return f"accuracy {accuracy:.3f}, the largest class alone gives {share:.3f}"
 
 
-def shared(digests: dict[str, list[bytes]]) -> list[str]:
-    """In words, for each two splits that share images, how many and the first.
+def shared(digests: dict[str, list[bytes]], what: str = "image") -> list[str]:
+    """In words, for each two splits that share images or texts, how many and the first.
 
-    digests : of each image's content, by split.
+    digests : of each one's content, by split. what : one of them.
     """
     lines = []
     for one, other in combinations(digests, 2):
@@ -71,7 +71,7 @@ def shared(digests: dict[str, list[bytes]]) -> list[str]:
         if both:
             rows = [i for i, digest in enumerate(digests[other]) if digest in both]
             lines.append(
-                f"{len(rows):,} of the images of {other!r} are in {one!r} as well "
-                f"(the first: image {rows[0]})"
+                f"{len(rows):,} of the {what}s of {other!r} are in {one!r} as well "
+                f"(the first: {what} {rows[0]})"
             )
     return lines

@@ -98,7 +98,7 @@ def class_names(job: Job, n_classes: int) -> list[str]:
     """Names of the model's classes from the data set; a number where it has none."""
     dataset = folds.load_split(job.paths, "repair")
     where = str(job.paths.dataset / "repair")
-    _, label_column = schema.columns_of(dataset, profile_of(job.paths.ds), where)
+    label_column = schema.label_in(dataset.features, profile_of(job.paths.ds), where)
     names = schema.class_names(dataset, label_column)
     return [*names, *(str(i) for i in range(len(names), n_classes))]
 

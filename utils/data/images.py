@@ -144,6 +144,7 @@ class ImageRows(torch.utils.data.Dataset):
         if dataset.features[image_column] != datasets.Image():
             self.dataset = dataset.cast_column(image_column, datasets.Image())
         self.image_column, self.label_column, self.split = image_column, label_column, split
+        self.columns = image_column, label_column
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -42,7 +42,7 @@ def load_source(profile: Profile, data_dir: Path | None, split_seed: int) -> dat
         if not len(found[name]):
             raise UserError(f"{where}: the split {name!r} is empty")
     for name in names.values():
-        schema.columns_of(found[name], profile, f"{where}, split {name!r}")
+        schema.columns_by_kind(found[name].features, profile, f"{where}, split {name!r}")
     return datasets.DatasetDict({split: found[name] for split, name in names.items()})
 
 

@@ -7,15 +7,18 @@ becomes v' = v + 2 δ (y · w_j)/d + δ² (w_j · w_j)/d, and the logits change 
     A_c (1/√(v' + ε) - 1/√(v + ε)) + δ B_jc/√(v' + ε),   A = y Hᵀ, B = W_aftᵀ Hᵀ,
 
 H the classifier times the LayerNorm's weight. What is left is an exponential per
-sample, neuron, value and class, in blocks that stay in a core's cache.
+sample, neuron, value and class, in blocks that stay in a core's cache. Where the head
+has more maps than one, H is the first of them, and the rest is evaluated (utils.methods.behind).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
 import torch
 
+from utils.methods.behind import Behind, behind, changes_of_logits
 from utils.methods.evidence import Evidence
 from utils.methods.method import Method, Scores
 from utils.model.gradients import sample_blocks
@@ -38,7 +41,7 @@ class Directions:
 
     w : (d, m), W_aft without the mean of each column.
     square : (m,), w_j · w_j/d.
-    logits : (C, m), B above.
+    logits : (C, m), B above; of a head of several maps (p, m).
     """
 
     w: torch.Tensor
@@ -52,7 +55,8 @@ class Outputs:
 
     y : (b, d), without each sample's mean.
     variance : (b, 1), of the final LayerNorm, with ε.
-    terms : (b, C), A above.
+    terms : (b, C), A above; of a head of several maps (b, p).
+    given : as `terms`, what the first map gives.
     log_p : (b, C), logarithm of each class's probability.
     labels : int64 (b, 1).
     """
@@ -60,6 +64,7 @@ class Outputs:
     y: torch.Tensor
     variance: torch.Tensor
     terms: torch.Tensor
+    given: torch.Tensor
     log_p: torch.Tensor
     labels: torch.Tensor
 
@@ -67,21 +72,17 @@ class Outputs:
         return Outputs(*(getattr(self, each.name)[rows] for each in fields(self)))
 
 
-def head_of(tail: Tail) -> torch.Tensor:
-    """H above, (C, d)."""
-    return tail.head_weight * tail.final_ln_weight
-
-
-def directions(tail: Tail) -> Directions:
+def directions(tail: Tail, head: Behind) -> Directions:
     w = tail.w_aft - tail.w_aft.mean(dim=0)
-    return Directions(w, w.square().mean(dim=0), head_of(tail) @ w)
+    return Directions(w, w.square().mean(dim=0), head.first @ w)
 
 
-def _describe(tail: Tail, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def _describe(tail: Tail, head: Behind, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
     centred = y - y.mean(dim=1, keepdim=True)
     variance = centred.square().mean(dim=1, keepdim=True) + tail.eps
     log_p = tail.logits_of_output(y).log_softmax(dim=1)
-    return centred, variance, centred @ head_of(tail).T, log_p
+    terms = centred @ head.first.T
+    return centred, variance, terms, terms / variance.sqrt() + head.bias, log_p
 
 
 @torch.no_grad()
@@ -98,12 +99,13 @@ def mean_loss_change(
     -------
     float64 (K, m), signed: above 0 where the loss grows.
     """
-    ways, alpha = directions(tail), torch.from_numpy(values).to(tail.w_aft)
+    head, alpha = behind(tail), torch.from_numpy(values).to(tail.w_aft)
+    ways = directions(tail, head)
     total = np.zeros(values.shape)
     for a, y, labels in sample_blocks(states, samples, "ayl", tail.device, block):
-        outputs = Outputs(*by_rows(partial(_describe, tail), y), labels[:, None])
+        outputs = Outputs(*by_rows(partial(_describe, tail, head), y), labels[:, None])
         pieces = [
-            partial(_sum_of_changes, tail.eps, outputs, ways, a, alpha, part)
+            partial(_sum_of_changes, tail.eps, head, outputs, ways, a, alpha, part)
             for part in blocks(tail.m, NEURONS)
         ]
         total += np.concatenate(run_pieces(pieces), axis=1)
@@ -113,6 +115,7 @@ def mean_loss_change(
 @torch.no_grad()
 def _sum_of_changes(
     eps: float,
+    head: Behind,
     outputs: Outputs,
     ways: Directions,
     a: torch.Tensor,
@@ -127,7 +130,7 @@ def _sum_of_changes(
         some = outputs[rows]
         slope = some.y @ ways.w * (2 / len(ways.w))  # (b, neurons), how δ enters v'
         for k, value in enumerate(alpha[:, part]):
-            change = loss_changes(eps, some, ways, slope, value - a[rows, part], room)
+            change = loss_changes(eps, head, some, ways, slope, value - a[rows, part], room)
             total[k] += change.cpu().numpy().sum(axis=0, dtype=np.float64)
     return total
 
@@ -143,6 +146,7 @@ def room_for(logits: torch.Tensor) -> torch.Tensor:
 
 def loss_changes(
     eps: float,
+    head: Behind,
     outputs: Outputs,
     ways: Directions,
     slope: torch.Tensor,
@@ -158,6 +162,8 @@ def loss_changes(
     before = outputs.variance.sqrt()
     scale = -added / (before * after * (before + after))  # 1/√(v' + ε) - 1/√(v + ε)
     move = delta / after
+    if head.last is not None:
+        return evaluated_changes(head, outputs, ways, scale, move, len(room))
     true = ways.logits[outputs.labels[:, 0]] * move
     true += outputs.terms.gather(1, outputs.labels) * scale
     logs = [
@@ -165,6 +171,27 @@ def loss_changes(
         for rows in blocks(len(delta), len(room))
     ]
     return torch.cat(logs).sub_(true)
+
+
+def evaluated_changes(
+    head: Behind,
+    outputs: Outputs,
+    ways: Directions,
+    scale: torch.Tensor,
+    move: torch.Tensor,
+    at_once: int,
+) -> torch.Tensor:
+    """`loss_changes` where the head is evaluated, `at_once` samples at a time."""
+    parts = []
+    for rows in blocks(len(move), at_once):
+        some = outputs[rows]
+        changes = changes_of_logits(
+            head, some.terms, some.given, ways.logits, scale[rows], move[rows]
+        )  # (b, C, neurons)
+        true = changes[torch.arange(len(changes)), some.labels[:, 0]]
+        growth = (some.log_p.exp()[:, :, None] * changes.expm1()).sum(dim=1)
+        parts.append(log_of_growth(growth, partial(torch.clone, changes), some.log_p) - true)
+    return torch.cat(parts)
 
 
 def log_growth(
@@ -188,10 +215,20 @@ def log_growth(
         return found.baddbmm_(outputs.terms[:, :, None], scale[:, None])
 
     growth = torch.bmm(outputs.log_p.exp()[:, None], changes().expm1_())[:, 0]
+    return log_of_growth(growth, changes, outputs.log_p)
+
+
+def log_of_growth(
+    growth: torch.Tensor, changes: Callable[[], torch.Tensor], log_p: torch.Tensor
+) -> torch.Tensor:
+    """log(1 + growth), (b, neurons), from the logarithms where float32 would lose it.
+
+    changes : makes the changes of the logits (b, C, neurons), to write into.
+    """
     exact = (growth > LEAST_GROWTH) & (growth < MOST_GROWTH)
     if bool(exact.all()):
         return growth.log1p_()
-    by_logarithms = changes().add_(outputs.log_p[:, :, None]).logsumexp(dim=1)
+    by_logarithms = changes().add_(log_p[:, :, None]).logsumexp(dim=1)
     return torch.where(exact, growth.log1p(), by_logarithms)
 
 

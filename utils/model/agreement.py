@@ -5,12 +5,14 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-from transformers import ViTConfig
+from transformers import PreTrainedConfig
 
-from utils.data import doubts, folds, images, processors, schema
+from utils.constants import Profile
+from utils.data import doubts, folds, images, processors, schema, texts
 from utils.data.processors import PROCESSOR_FILE
 from utils.errors import UserError
-from utils.model import configs
+from utils.model import configs, feeding
+from utils.model.families import TEXT
 from utils.model.inputs import Pair
 from utils.run.hashing import HashCache
 from utils.run.paths import FoldPaths
@@ -52,7 +54,7 @@ def require_splits_agree(paths: FoldPaths) -> None:
     for split, folder in folds.there(paths).items():
         features = folds.features(paths, split)
         try:
-            _, label = schema.columns_in(features, profile, str(folder))
+            label = schema.label_in(features, profile, str(folder))
         except UserError:  # for whoever needs the split to say
             continue
         if isinstance(features[label], datasets.ClassLabel):
@@ -64,21 +66,26 @@ def require_splits_agree(paths: FoldPaths) -> None:
         )
 
 
-def say_shared_images(log: logging.Logger, paths: FoldPaths, hashes: HashCache) -> None:
-    """Log which splits of a fold share images, by content; remembered while the files stay."""
+def say_shared_samples(log: logging.Logger, paths: FoldPaths, m1: Path, hashes: HashCache) -> None:
+    """Log which splits of a fold share images or texts, by content; remembered while they stay."""
     splits, profile = folds.there(paths), profile_of(paths.ds)
+    what = "text" if configs.feeds(m1) == TEXT else "image"
 
     def compute() -> str:
         found = {}
         for split, folder in splits.items():
             dataset = folds.load_split(paths, split)
-            image, _ = schema.columns_of(dataset, profile, str(folder))
-            found[folder.name] = images.digests(dataset, image)
-        return "; ".join(doubts.shared(found))
+            columns = feeding.columns_of_model(m1, dataset.features, profile, str(folder))[:-1]
+            found[folder.name] = (
+                texts.digests(dataset, columns)
+                if what == "text"
+                else images.digests(dataset, *columns)
+            )
+        return "; ".join(doubts.shared(found, what))
 
     files = [file for split in splits for file in folds.data_files(paths, split)]
-    if found := hashes.get_together(files, "shared images", compute):
-        log.warning("%s: %s; what they measure is not of unseen images", paths.name, found)
+    if found := hashes.get_together(files, f"shared {what}s", compute):
+        log.warning("%s: %s; what they measure is not of unseen %ss", paths.name, found, what)
 
 
 def say_chance(
@@ -92,8 +99,15 @@ def say_chance(
         )  # fmt: skip
 
 
-def say_preprocessing(log: logging.Logger, pair: Pair, config: ViTConfig) -> None:
-    """Log what is assumed where M1 has no preprocessor_config.json, and files that contradict."""
+def say_preprocessing(
+    log: logging.Logger, pair: Pair, config: PreTrainedConfig, profile: Profile | None = None
+) -> None:
+    """Log what is assumed of how M1's pictures or texts are made, and files that contradict."""
+    if configs.feeds(pair.m1) == TEXT:
+        _, note = feeding.find_tokenizer(pair.m1, profile)
+        if note:
+            log.warning("%s; if M1 was trained with another, put its files beside M1", note)
+        return
     used, folders = images.load_processor(pair.m1, config), [pair.m2]
     if not (pair.m1 / PROCESSOR_FILE).is_file():
         _, height, width = images.input_shape(config)

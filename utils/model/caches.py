@@ -1,4 +1,4 @@
-"""The caches of the class token's states on the disk (docs/definitions.md 4), and M1's tail."""
+"""The caches of the first token's states on the disk (docs/definitions.md 4), and M1's tail."""
 
 from pathlib import Path
 
@@ -24,11 +24,21 @@ CACHE_STEP = 3
 
 def load_tail(checkpoint: Path) -> Tail:
     """The tail of the classifier in `checkpoint`, on the CPU."""
-    tail = make_tail(checkpoints.read_tail(checkpoint), configs.read_config(checkpoint))
+    config = configs.read_config(checkpoint)
+    *inner, _ = configs.family_of(config).head
+    tail = make_tail(
+        checkpoints.read_tail(checkpoint),
+        configs.tail_config(config),
+        [each.activation for each in inner],
+    )
     try:
         activation_function(tail.activation)
     except ValueError as error:
-        raise UserError(f"{checkpoint}: {error}; copy the checkpoint again") from None
+        key = configs.family_of(config).keys.activation
+        raise UserError(
+            f"{checkpoint}: {key} in config.json is no activation: {error}; copy the checkpoint "
+            "again"
+        ) from None
     return tail
 
 

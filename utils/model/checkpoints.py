@@ -1,6 +1,6 @@
 """A checkpoint's weights, without building a model.
 
-Written by transformers 4.x or 5.x (both save `vit.encoder.layer.<l>.*`), or
+Written by transformers 4.x or 5.x (of a ViT both save `vit.encoder.layer.<l>.*`), or
 saved from a 5.x state dict as it is (`vit.layers.<l>.mlp.*`): both spellings
 are read, from safetensors or `pytorch_model.bin`, whole or in shards, with or
 without the prefixes of torch's wrappers.
@@ -12,29 +12,17 @@ from typing import Any
 import numpy as np
 
 from utils.errors import UserError
-from utils.model import vit_names
+from utils.model import configs, names
 from utils.model.blank import blank_block
-from utils.model.configs import MERGE, MODEL_CLASS, read_classifier_config
+from utils.model.configs import MERGE, read_classifier_config
+from utils.model.families import TEXT
+from utils.model.names import REPAIR_SUFFIX
 from utils.model.tensors import ITEM_SIZES, WEIGHT_DTYPES, Stored, open_tensors, weight_files
-from utils.model.vit_names import REPAIR_SUFFIX
 from utils.run import code, hashing
 
-LAYER_NAMES = {
-    "w_bef": ("intermediate.dense.weight", "mlp.fc1.weight"),
-    "b_bef": ("intermediate.dense.bias", "mlp.fc1.bias"),
-    "w_aft": ("output.dense.weight", "mlp.fc2.weight"),
-    "b_aft": ("output.dense.bias", "mlp.fc2.bias"),
-    "ln_weight": ("layernorm_after.weight",),
-    "ln_bias": ("layernorm_after.bias",),
-}
-HEAD_NAMES = {
-    "final_ln_weight": "vit.layernorm.weight",
-    "final_ln_bias": "vit.layernorm.bias",
-    "head_weight": "classifier.weight",
-    "head_bias": "classifier.bias",
-}
-# How the names of a ViT's parameters end.
+# How the names of parameters end.
 PARAMETERS = ("weight", "bias", "cls_token", "position_embeddings")
+MATRICES = ("w_bef", "w_aft")
 
 
 def read_ffn(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -44,58 +32,80 @@ def read_ffn(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
     ------
     UserError : a tensor is missing, of the wrong shape, or has NaN or infinite values.
     """
-    config = read_classifier_config(checkpoint)
-    with open_tensors(checkpoint) as tensors:
-        _refuse_foreign(tensors, checkpoint, config)
-        w_bef = _layer_tensor(tensors, checkpoint, config, "w_bef")
-        w_aft = _layer_tensor(tensors, checkpoint, config, "w_aft")
-    _require_shape(w_bef, (config["intermediate_size"], config["hidden_size"]), checkpoint, "W_bef")
-    _require_shape(w_aft, (config["hidden_size"], config["intermediate_size"]), checkpoint, "W_aft")
-    return w_bef, w_aft
+    found = _read(checkpoint, MATRICES)
+    return found["w_bef"], found["w_aft"]
 
 
 def read_tail(checkpoint: Path) -> dict[str, np.ndarray]:
-    """Every weight between `h` and the logits, float32, by LAYER_NAMES and HEAD_NAMES."""
+    """Every weight between `h` and the logits, float32, by `names.tail_names`."""
+    return _read(checkpoint)
+
+
+def ffn_shape(checkpoint: Path) -> tuple[int, int]:
+    """d and m of the last layer, from the shape that W_bef is stored in."""
     config = read_classifier_config(checkpoint)
+    spellings = _spellings(config)["w_bef"]
+    with open_tensors(checkpoint) as tensors:
+        m, d = _find(tensors, checkpoint, spellings)[1].shape
+    return d, m
+
+
+def _spellings(config: dict) -> dict[str, tuple[str, ...]]:
+    family = configs.family_of(config)
+    return names.tail_names(family, config[family.keys.layers] - 1)
+
+
+def _read(checkpoint: Path, wanted: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
+    """The tensors `wanted` of the tail, or all of them, after checking their shapes."""
+    config = read_classifier_config(checkpoint)
+    spellings = _spellings(config)
     with open_tensors(checkpoint) as tensors:
         _refuse_foreign(tensors, checkpoint, config)
-        weights = {key: _layer_tensor(tensors, checkpoint, config, key) for key in LAYER_NAMES}
-        for key, name in HEAD_NAMES.items():
-            weights[key] = _tensor(tensors, checkpoint, (name,))
-    m, d, classes = config["intermediate_size"], config["hidden_size"], len(weights["head_bias"])
+        found = {key: _tensor(tensors, checkpoint, key, spellings[key])
+                 for key in wanted or spellings}  # fmt: skip
+    keys = configs.family_of(config).keys
+    _require_shapes(found, config[keys.m], config[keys.d], checkpoint)
+    return found
+
+
+def _require_shapes(weights: dict[str, np.ndarray], m: int, d: int, checkpoint: Path) -> None:
     shapes = {
         "w_bef": (m, d), "b_bef": (m,), "w_aft": (d, m), "b_aft": (d,),
         "ln_weight": (d,), "ln_bias": (d,), "final_ln_weight": (d,), "final_ln_bias": (d,),
-        "head_weight": (classes, d), "head_bias": (classes,),
     }  # fmt: skip
-    for key, shape in shapes.items():
-        _require_shape(weights[key], shape, checkpoint, key)
-    return weights
+    width = d
+    for name in (*sorted(key for key in weights if key.startswith("inner")), "head_bias"):
+        if name.endswith("bias") and name in weights:
+            place, out = name.removesuffix("_bias"), len(weights[name])
+            shapes |= {name: (out,), f"{place}_weight": (out, width)}
+            width = out
+    for key, values in weights.items():
+        _require_shape(values, shapes[key], checkpoint, key)
 
 
-def _layer_tensor(tensors: dict, checkpoint: Path, config: dict, key: str) -> np.ndarray:
-    last = config["num_hidden_layers"] - 1
-    old, new = f"vit.encoder.layer.{last}.", f"vit.layers.{last}."
-    names = LAYER_NAMES[key]
-    values = _tensor(tensors, checkpoint, (old + names[0], new + names[-1]))
-    if key in ("w_bef", "w_aft") and not values.any():
+def _find(
+    tensors: dict[str, Stored], checkpoint: Path, spellings: tuple[str, ...]
+) -> tuple[str, Stored]:
+    for name in spellings:
+        if name in tensors:
+            return name, tensors[name]
+    kind = configs.family_of(configs.read_config(checkpoint)).classifier
+    raise UserError(f"{checkpoint} has no tensor {spellings[0]}; it is not a {kind} of this depth")
+
+
+def _tensor(
+    tensors: dict[str, Stored], checkpoint: Path, key: str, spellings: tuple[str, ...]
+) -> np.ndarray:
+    name, stored = _find(tensors, checkpoint, spellings)
+    values = stored.read().float().numpy()
+    if not np.isfinite(values).all():
+        raise UserError(f"{checkpoint}: {name} has NaN or infinite values; train it again")
+    if key in MATRICES and not values.any():
         raise UserError(
-            f"{checkpoint}: the FFN matrix {old + names[0]} is all zeros: the file is broken, or "
+            f"{checkpoint}: the FFN matrix {spellings[0]} is all zeros: the file is broken, or "
             "nothing was trained; copy the checkpoint again"
         )
     return values
-
-
-def _tensor(tensors: dict, checkpoint: Path, names: tuple[str, ...]) -> np.ndarray:
-    for name in names:
-        if name in tensors:
-            values = tensors[name].read().float().numpy()
-            if not np.isfinite(values).all():
-                raise UserError(f"{checkpoint}: {name} has NaN or infinite values; train it again")
-            return values
-    raise UserError(
-        f"{checkpoint} has no tensor {names[0]}; it is not a ViT classifier of this depth"
-    )
 
 
 def _require_shape(values: np.ndarray, shape: tuple[int, ...], checkpoint: Path, name: str) -> None:
@@ -128,11 +138,11 @@ def _refuse_foreign(
                     "give the checkpoint from before the repair"
                 )
     if config is not None:
-        layers, qkv_bias = config["num_hidden_layers"], bool(config.get("qkv_bias", True))
-        if found := vit_names.why_not_of(tensors, layers, qkv_bias):
+        family = configs.family_of(config)
+        if found := names.why_not_of(family, tensors, config[family.keys.layers], config):
             raise UserError(
                 f"{checkpoint} has the tensor {found}; {MERGE}, or give a checkpoint of a plain "
-                f"{MODEL_CLASS} with its own config.json"
+                f"{family.classifier} with its own config.json"
             )
 
 
@@ -140,7 +150,7 @@ def source_of(checkpoint: Path, classifier: bool = True, **config: Any) -> dict[
     """What `from_pretrained` is to load: the folder, or tensors: where wrappers had changed
     their names, and where the file system cannot map the file.
 
-    classifier : whether all of its tensors have to be a ViTForImageClassification's.
+    classifier : whether all of its tensors have to be those of its family's classifier.
     config : entries that are to be otherwise than in config.json.
 
     Raises
@@ -153,11 +163,12 @@ def source_of(checkpoint: Path, classifier: bool = True, **config: Any) -> dict[
         if not any(stored.wrapped or not stored.mapped for stored in tensors.values()):
             return {"pretrained_model_name_or_path": checkpoint, **config}
         state = {name: stored.read() for name, stored in tensors.items()}
-    from transformers import ViTConfig
+    import transformers
 
+    kind = getattr(transformers, configs.family_of(configs.read_config(checkpoint)).config_class)
     return {
         "pretrained_model_name_or_path": None,
-        "config": ViTConfig.from_pretrained(checkpoint, local_files_only=True, **config),
+        "config": kind.from_pretrained(checkpoint, local_files_only=True, **config),
         "state_dict": state,
     }
 
@@ -189,11 +200,13 @@ def require_whole(m1: Path, m2: Path, hashes: hashing.HashCache) -> None:
 
 
 def _refuse_blank(checkpoint: Path, other: Path) -> None:
+    config = read_classifier_config(checkpoint)
+    family = configs.family_of(config)
     with open_tensors(checkpoint) as tensors, open_tensors(other) as others:
-        _refuse_foreign(tensors, checkpoint, read_classifier_config(checkpoint))
-        theirs = {vit_names.canonical(name): stored for name, stored in others.items()}
+        _refuse_foreign(tensors, checkpoint, config)
+        theirs = {names.canonical(family, name): stored for name, stored in others.items()}
         for name, stored in tensors.items():
-            twin = theirs.get(vit_names.canonical(name))
+            twin = theirs.get(names.canonical(family, name))
             if twin is None or len(stored.shape) < 2 or stored.shape != twin.shape:
                 continue
             item = ITEM_SIZES.get(stored.dtype, 4)
@@ -221,12 +234,14 @@ def hash_ffn(checkpoint: Path, hashes: hashing.HashCache) -> str:
 
 
 def hash_checkpoint(checkpoint: Path, hashes: hashing.HashCache) -> str:
-    """Content hash of the weights, the config and the image preprocessing of a checkpoint."""
+    """Content hash of a checkpoint: its weights, config, and how pictures or texts are made."""
     files = [
         *weight_files(checkpoint),
         checkpoint / "config.json",
         checkpoint / "preprocessor_config.json",
     ]
+    if configs.feeds(checkpoint) == TEXT:
+        files += [checkpoint / name for name in configs.TOKENIZER_FILES]
     return hashing.hash_bytes(
         *(f"{file.name}={hashes.get(file)};".encode() for file in files if file.is_file())
     )

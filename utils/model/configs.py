@@ -1,16 +1,22 @@
-"""A checkpoint's config.json: that it is of a ViT, and of the classifier that is read from it."""
+"""A checkpoint's config.json: its family, and that it is of the classifier read from it."""
 
 import json
 from pathlib import Path
 
 from utils.errors import UserError
+from utils.model.families import FAMILIES, REFUSED, REFUSED_CLASSES, Family
 
-MODEL_CLASS, PROBLEM_TYPE = "ViTForImageClassification", "single_label_classification"
+PROBLEM_TYPE = "single_label_classification"
+# What decides how texts become tokens, besides the config.
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt",
+    "sentencepiece.bpe.model", "spiece.model", "special_tokens_map.json", "added_tokens.json",
+)  # fmt: skip
 MERGE = "merge adapters into the weights and save the model again"
 
 
 def read_config(checkpoint: Path) -> dict:
-    """`config.json` of a ViT checkpoint."""
+    """`config.json` of a checkpoint of one of the families."""
     path = checkpoint / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -19,18 +25,13 @@ def read_config(checkpoint: Path) -> dict:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not readable ({error}); copy the checkpoint again") from None
     kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != "vit":
-        raise UserError(f"{path} is of a {kind!r} model, expected 'vit'")
-    for name in ("hidden_size", "intermediate_size", "num_hidden_layers"):
-        value = config.get(name)
-        if type(value) is not int or value < 1:
-            raise UserError(f"{path}: {name} is {value!r}; copy the checkpoint again")
-    heads = config.get("num_attention_heads", 1)
-    if type(heads) is not int or heads < 1 or config["hidden_size"] % heads:
-        raise UserError(f"{path}: num_attention_heads is {heads!r}; copy the checkpoint again")
-    eps = config.get("layer_norm_eps", 1e-12)
-    if type(eps) not in (int, float) or not 0 <= eps < 1:
-        raise UserError(f"{path}: layer_norm_eps is {eps!r}; copy the checkpoint again")
+    if kind not in FAMILIES:
+        why = f": {REFUSED[kind]}" if kind in REFUSED else ", which is unknown here"
+        raise UserError(
+            f"{path} is of a {kind!r} model{why}; give a classifier of one of the types "
+            f"{', '.join(FAMILIES)}"
+        )
+    _require_sizes(FAMILIES[kind], config, path)
     if config.get("quantization_config") is not None:
         raise UserError(
             f"{path} has a quantization_config: its weights are codes and no numbers to compare; "
@@ -43,8 +44,47 @@ def read_config(checkpoint: Path) -> dict:
     return config
 
 
+def _require_sizes(family: Family, config: dict, path: Path) -> None:
+    keys = family.keys
+    for name in (keys.d, keys.m, keys.layers):
+        value = config.get(name)
+        if type(value) is not int or value < 1:
+            raise UserError(f"{path}: {name} is {value!r}; copy the checkpoint again")
+    heads = config.get(keys.heads, 1)
+    if type(heads) is not int or heads < 1 or config[keys.d] % heads:
+        raise UserError(f"{path}: {keys.heads} is {heads!r}; copy the checkpoint again")
+    eps = config.get(keys.eps, 1e-12)
+    if type(eps) not in (int, float) or not 0 <= eps < 1:
+        raise UserError(f"{path}: {keys.eps} is {eps!r}; copy the checkpoint again")
+    for name, value in family.must_be.items():
+        if config.get(name, value) != value:
+            raise UserError(
+                f"{path}: {name} is {config[name]!r}, so its first token does not see the others; "
+                "give a classifier that was trained as an encoder"
+            )
+
+
+def family_of(config: dict) -> Family:
+    """The family of a config that `read_config` gave."""
+    return FAMILIES[config["model_type"]]
+
+
+def feeds(checkpoint: Path) -> str:
+    """IMAGE or TEXT: what the model of a checkpoint is fed."""
+    return family_of(read_config(checkpoint)).feeds
+
+
+def tail_config(config: dict) -> dict:
+    """`hidden_act` and `layer_norm_eps` of a config, whatever its family calls them."""
+    family = family_of(config)
+    return {
+        "hidden_act": family.size(config, "activation"),
+        "layer_norm_eps": family.size(config, "eps"),
+    }
+
+
 def read_classifier_config(checkpoint: Path) -> dict:
-    """`read_config` of a checkpoint that has to be a plain ViTForImageClassification."""
+    """`read_config` of a checkpoint that has to be its family's classifier."""
     config = read_config(checkpoint)
     refuse_other_model(config, checkpoint)
     return config
@@ -57,20 +97,21 @@ def refuse_other_model(config: dict, checkpoint: Path) -> None:
     ------
     UserError : the model that transformers would build of the folder is not the trained one.
     """
-    path = checkpoint / "config.json"
+    path, known = checkpoint / "config.json", family_of(config).classifier
     for name in ("architectures", "auto_map"):
         value = config.get(name)
-        if value and value != ([MODEL_CLASS] if name == "architectures" else None):
+        if value and value != ([known] if name == "architectures" else None):
+            why = REFUSED_CLASSES.get(value[0]) if isinstance(value, list) else None
             raise UserError(
-                f"{path}: {name} is {value!a}; the weights would be read as {MODEL_CLASS}, which "
-                f"computes something else; give a checkpoint of {MODEL_CLASS}"
+                f"{path}: {name} is {value!a}{f' ({why})' if why else ''}; the weights would be "
+                f"read as {known}, which computes something else; give a checkpoint of {known}"
             )
     problem = config.get("problem_type")
     if problem not in (None, PROBLEM_TYPE) or count_classes(config) == 1:
         what = f"problem_type {problem!r}" if problem else "num_labels 1, which means a regression"
         raise UserError(
             f"{path} has the {what}: the model was not trained with the cross-entropy of one class "
-            f"per image, on which everything here rests; give a model of {PROBLEM_TYPE}"
+            f"per sample, on which everything here rests; give a model of {PROBLEM_TYPE}"
         )
     beside = sorted(file.name for file in checkpoint.glob("adapter_*"))
     if beside:

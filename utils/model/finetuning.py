@@ -1,4 +1,4 @@
-"""Fine-tuning a ViT on one fold with the HF Trainer, a checkpoint per epoch."""
+"""Fine-tuning a classifier on one fold with the HF Trainer, a checkpoint per epoch."""
 
 import logging
 import os
@@ -24,11 +24,12 @@ from transformers import (
 )
 
 from utils.constants import Profile
-from utils.data import folds, images, schema
+from utils.data import images
 from utils.errors import UserError
-from utils.model import agreement
+from utils.model import feeding
 from utils.model.base_model import build_model
 from utils.model.progress import Progress
+from utils.model.training_data import make_rows, read_splits
 from utils.pieces import cpu_threads
 from utils.run.log import silent_log
 from utils.run.paths import FoldPaths
@@ -74,9 +75,10 @@ def train_fold(
         seed,
         ", ".join(f"{name} {getattr(profile, name)}" for name in LOGGED),
     )
-    columns = trainer.eval_dataset.image_column, trainer.eval_dataset.label_column
-    if note := schema.taken_instead(columns, profile):
-        log.info("takes %s", note)
+    for rows in (trainer.train_dataset.datasets[0], trainer.eval_dataset):
+        for note in feeding.notes_on(rows, profile):
+            if not note.startswith("takes ") or rows is trainer.eval_dataset:
+                log.info(note)
     return train(trainer, paths, profile, resume_from, log)
 
 
@@ -137,25 +139,24 @@ def make_trainer(
     # A new classification head is no news, and the bar of saving one file neither.
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    rows, names = read_rows(paths, profile)
+    splits, classes = read_splits(paths, profile)
     transformers.set_seed(seed)
-    model, processor = build_model(profile, base_model, names)
-    shape = images.input_shape(model.config)
+    model, feed = build_model(profile, base_model, classes)
+    rows = make_rows(splits, feed, paths, profile)
     arguments = training_arguments(
         paths.training_staging, profile, seed, workers, data_seed, save_only_model
     )
     batch = max(profile.batch_size, arguments.per_device_eval_batch_size * device_count())
-    workers = images.workers_that_fit(arguments.dataloader_num_workers, batch, shape)
-    arguments.dataloader_num_workers = workers
+    arguments.dataloader_num_workers = feed.workers(arguments.dataloader_num_workers, batch)
     with arguments.main_process_first(local=False, desc="clearing"):
         shutil.rmtree(paths.training_staging, ignore_errors=True)
     return Trainer(
         model=model,
         args=arguments,
-        data_collator=images.Collate(processor, shape),
+        data_collator=feed.collate,
         train_dataset=ConcatDataset([rows["train"]] * profile.repeats_per_epoch),
         eval_dataset=rows["repair"],
-        processing_class=processor,
+        processing_class=feed.saved,
         compute_metrics=accuracy,
         preprocess_logits_for_metrics=predicted_class,
         callbacks=[PublishCheckpoint(destination)],
@@ -187,23 +188,6 @@ def train(
     if trainer.is_world_process_zero():
         shutil.rmtree(paths.training_staging, ignore_errors=True)
     return str(trainer.args.device)
-
-
-def read_rows(paths: FoldPaths, profile: Profile) -> tuple[dict[str, images.ImageRows], list[str]]:
-    """Pictures and labels of the splits train and repair, and the names of the classes."""
-    rows: dict[str, images.ImageRows] = {}
-    names: list[str] = []
-    agreement.require_splits_agree(paths)
-    for split in ("train", "repair"):
-        dataset = folds.load_split(paths, split)
-        where = f"{paths.dataset}, split {split!r}"
-        image, label = schema.columns_of(dataset, profile, where)
-        names = names or schema.class_names(dataset, label)
-        schema.require_labels(schema.read_labels(dataset, label), len(names), where)
-        rows[split] = images.ImageRows(dataset, image, label, split)
-    if len(names) < 2:
-        raise UserError(f"{where} has one class; a classifier is trained on two or more")
-    return rows, names
 
 
 class Started(TrainerCallback):
@@ -292,7 +276,7 @@ def training_arguments(
         use_cpu=not torch.accelerator.is_available(),
         # Nothing leaves the machine.
         report_to="none",
-        # Every parameter of a ViT classifier takes part in the loss.
+        # Every parameter of a classifier takes part in the loss.
         ddp_find_unused_parameters=False,
     )
 

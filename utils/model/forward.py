@@ -4,20 +4,22 @@ Steps 2 and 3 both need it and both come here; whichever is first makes the cach
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
+import transformers
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import ViTForImageClassification
+from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from utils.data import folds, images, schema
 from utils.errors import CannotWrite, UserError
-from utils.model import agreement, caches, checkpoints, vit_names
+from utils.model import agreement, caches, checkpoints, configs, feeding, names
 from utils.model.caches import CACHE_STEP, CACHES
 from utils.model.class_token import IMAGES, forward_states
 from utils.model.inputs import M1, REPAIR, SPLITS, TEST, Inputs
@@ -36,13 +38,14 @@ CPU_BATCH, GPU_BATCH = 32, 256
 FEW_BATCHES = 4
 
 
-def load_model(checkpoint: Path) -> ViTForImageClassification:
+def load_model(checkpoint: Path) -> PreTrainedModel:
     """The whole classifier, in evaluation mode."""
+    kind = configs.family_of(configs.read_config(checkpoint)).classifier
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        model, info = ViTForImageClassification.from_pretrained(
+        model, info = getattr(transformers, kind).from_pretrained(
             **checkpoints.source_of(checkpoint),
             output_loading_info=True,
             local_files_only=True,
@@ -63,22 +66,25 @@ def load_model(checkpoint: Path) -> ViTForImageClassification:
     if info["missing_keys"]:
         raise UserError(
             f"{checkpoint} lacks the weights {sorted(info['missing_keys'])[0]} and maybe more; "
-            "it is not a whole ViT classifier"
+            f"it is not a whole {kind}"
         )
-    foreign = [n for n in info["unexpected_keys"] if not vit_names.is_passed_over(n)]
+    foreign = [n for n in info["unexpected_keys"] if not names.is_passed_over(n)]
     if foreign:
         raise UserError(
             f"{checkpoint} has the tensor {sorted(foreign)[0]}, which transformers does not read; "
-            "give a checkpoint of a plain ViTForImageClassification"
+            f"give a checkpoint of a plain {kind}"
         )
     # What comes out is read by name, and nothing but the logits is asked for.
     model.config.return_dict = True
     model.config.output_hidden_states = model.config.output_attentions = False
+    for module in model.modules():  # else the last chunk's first token is taken for the text's
+        if getattr(module, "chunk_size_feed_forward", 0):
+            module.chunk_size_feed_forward = 0
     return model.eval()
 
 
 def run_model(
-    model: ViTForImageClassification,
+    model: PreTrainedModel,
     loader: "DataLoader",
     device: torch.device,
     precision: str,
@@ -95,15 +101,27 @@ def run_model(
     parts: dict[str, list[np.ndarray]] = {"hidden_before_layernorm": [], "logits": [], "labels": []}
     watch, ends = Stopwatch(), []
     for batch in tqdm(loader, desc="forward pass", unit="batch"):
-        pixels = batch["pixel_values"].to(device, non_blocking=True)
-        h, logits = forward_states(model, pixels, precision)
+        labels, inputs = split_batch(batch, device)
+        h, logits = forward_states(model, inputs, precision)
         parts["hidden_before_layernorm"].append(h.cpu().numpy())
         parts["logits"].append(logits.cpu().numpy())
-        parts["labels"].append(batch["labels"].numpy().astype(np.int64))
+        parts["labels"].append(labels)
         ends.append(watch.seconds)
         if len(ends) == min(FEW_BATCHES, len(loader) - 1):
             log.info("the forward pass takes about %s more", in_words(time_left(ends, len(loader))))
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def split_batch(
+    batch: Mapping[str, torch.Tensor], device: torch.device
+) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
+    """Labels, int64 (B,), and on the device what the model is fed, by name."""
+    inputs = {
+        name: values.to(device, non_blocking=True)
+        for name, values in batch.items()
+        if name != "labels"
+    }
+    return batch["labels"].numpy().astype(np.int64), inputs
 
 
 def time_left(ends: list[float], batches: int) -> float:
@@ -118,34 +136,47 @@ def time_left(ends: list[float], batches: int) -> float:
 def make_loader(
     job: Job, checkpoint: Path, config: Any, device: torch.device, split: str
 ) -> DataLoader:
-    """A split in batches sized to the device, decoded and resized in worker processes."""
+    """A split in batches sized to the device; pictures are prepared in worker processes.
+
+    checkpoint : whose tokenizer or preprocessing is used. config : the model's, of transformers.
+    """
     profile = profile_of(job.paths.ds)
     dataset = folds.load_split(job.paths, split)
     where = str(job.paths.dataset / split)
-    columns = schema.columns_of(dataset, profile, where)
-    names = schema.class_names(dataset, columns[1])
-    if isinstance(dataset.features[columns[1]], datasets.ClassLabel):
-        agreement.require_same_classes(checkpoint, names, where)
-    else:
-        agreement.require_same_order(checkpoint, where)
-    schema.require_labels(schema.read_labels(dataset, columns[1]), config.num_labels, where)
-    if len(names) > config.num_labels:
-        raise UserError(
-            f"{where} has {len(names)} classes, the model in {checkpoint} {config.num_labels}; "
-            "they are not of one experiment"
-        )
-    processor = images.load_processor(checkpoint, config)
+    columns = feeding.columns_of_model(checkpoint, dataset.features, profile, where)
+    require_classes(checkpoint, dataset, columns[-1], config.num_labels, where)
+    feed = feeding.load_feed(checkpoint, config, profile)
     default = max(CPU_BATCH, IMAGES * cores()) if device.type == "cpu" else GPU_BATCH
-    batch, shape = job.constants["INFERENCE_BATCH_SIZE"] or default, images.input_shape(config)
+    batch = job.constants["INFERENCE_BATCH_SIZE"] or default
     workers = workers_for(len(dataset), job.constants["PREPROCESSING_WORKERS"])
     return DataLoader(
-        images.ImageRows(dataset, *columns, split),
+        feed.rows(dataset, columns, split),
         batch_size=batch,
         shuffle=False,
-        num_workers=images.workers_that_fit(workers, batch, shape),
-        collate_fn=images.Collate(processor, shape),
+        num_workers=feed.workers(workers, batch),
+        collate_fn=feed.collate,
         pin_memory=device.type == "cuda",
     )
+
+
+def require_classes(
+    checkpoint: Path, dataset: datasets.Dataset, label: str, classes: int, where: str
+) -> None:
+    """Refuse labels of a split that are not the classes of a model.
+
+    label : the column. classes : how many the model has.
+    """
+    found = schema.class_names(dataset, label)
+    if isinstance(dataset.features[label], datasets.ClassLabel):
+        agreement.require_same_classes(checkpoint, found, where)
+    else:
+        agreement.require_same_order(checkpoint, where)
+    schema.require_labels(schema.read_labels(dataset, label), classes, where)
+    if len(found) > classes:
+        raise UserError(
+            f"{where} has {len(found)} classes, the model in {checkpoint} {classes}; "
+            "they are not of one experiment"
+        )
 
 
 def workers_for(n_samples: int, asked: int | None) -> int:
@@ -157,10 +188,12 @@ def workers_for(n_samples: int, asked: int | None) -> int:
 
 def plan_forward_pass(inputs: Inputs, data: str) -> Task:
     """The task that makes the caches, under step 3 whichever step runs it."""
+    profile = profile_of(inputs.ledger.paths.ds)
     return inputs.ledger.task(
         task_name(data),
         inputs=[M1, data],
-        constants=["INFERENCE_PRECISION", "image_column", "label_column"],
+        constants=["INFERENCE_PRECISION", *feeding.column_constants(inputs.pair.m1)],
+        parameters=feeding.foreign_tokenizer(inputs.pair.m1, profile, inputs.ledger.hashes),
         makes=ensure_states,
         step=CACHE_STEP,
     )
@@ -187,6 +220,14 @@ def test_states(job: Job, inputs: Inputs) -> States | None:
         return None
 
 
+def say_of_data(job: Job, inputs: Inputs, config: Any) -> None:
+    """Log what is assumed of M1's data, once a fold. config : M1's, of transformers."""
+    agreement.say_preprocessing(job.log, inputs.pair, config, profile_of(job.paths.ds))
+    agreement.say_shared_samples(job.log, job.paths, inputs.pair.m1, inputs.ledger.hashes)
+    if note := folds.taken_as_repair(job.paths):
+        job.log.info(note)
+
+
 def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
     """The caches of a split of the fold: kept where they are up to date, else made by running M1.
 
@@ -206,19 +247,16 @@ def ensure_states(job: Job, inputs: Inputs, data: str = REPAIR) -> States:
         return caches.load_states(job.paths, m1_tail, split)
     model = load_model(inputs.pair.m1)
     loader = make_loader(job, inputs.pair.m1, model.config, device, split)
+    noun = feeding.noun_of(inputs.pair.m1)
     if data == REPAIR:
-        agreement.say_preprocessing(job.log, inputs.pair, model.config)
-        agreement.say_shared_images(job.log, job.paths, inputs.ledger.hashes)
+        say_of_data(job, inputs, model.config)
     job.log.info(
-        "runs %s on %d images of the %s on %s, batches of %d, %s",
-        inputs.pair.m1.name, len(loader.dataset), data, device, loader.batch_size,
+        "runs %s on %d %s of the %s on %s, batches of %d, %s",
+        inputs.pair.m1.name, len(loader.dataset), noun, data, device, loader.batch_size,
         job.constants["INFERENCE_PRECISION"],
     )  # fmt: skip
-    columns = loader.dataset.image_column, loader.dataset.label_column
-    if data == REPAIR and (note := folds.taken_as_repair(job.paths)):
+    for note in feeding.notes_on(loader.dataset, profile_of(job.paths.ds)):
         job.log.info(note)
-    if note := schema.taken_instead(columns, profile_of(job.paths.ds)):
-        job.log.info("takes %s", note)
     inputs.ledger.device = str(device)
     # Threads take whole pieces (utils.pieces).
     with task, cpu_threads(1):

@@ -24,7 +24,7 @@ from utils.model.replays import find_replays
 from utils.run import hashing
 from utils.run.cli import Job
 from utils.run.ledger import Ledger
-from utils.run.profiles import profile_of
+from utils.run.profiles import COLUMNS, profile_of
 
 FIRST_STEP = 1
 
@@ -45,7 +45,7 @@ def open_inputs(job: Job) -> Inputs:
         return folds.hash_split(job.paths, split, hashes)
 
     profile = profile_of(job.paths.ds)
-    columns = {name: getattr(profile, name, None) for name in ("image_column", "label_column")}
+    columns = {name: getattr(profile, name, None) for name in COLUMNS}
     ledger = Ledger(
         job.paths,
         job.step,
@@ -64,8 +64,7 @@ def open_inputs(job: Job) -> Inputs:
         job.only_look,
     )
     checkpoints.require_whole(pair.m1, pair.m2, ledger.hashes)
-    config = configs.read_config(pair.m1)
-    return Inputs(pair, config["hidden_size"], config["intermediate_size"], ledger, replayed)
+    return Inputs(pair, *checkpoints.ffn_shape(pair.m1), ledger, replayed)
 
 
 def _hash_ffn(folder: Path, hashes: hashing.HashCache) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from utils.errors import UserError
-from utils.model import configs, moments
+from utils.model import configs, moments, names
 from utils.model.tensors import load_pickled
 from utils.run.hashing import HashCache, hash_bytes
 
@@ -71,11 +71,14 @@ def decayed_shapes(checkpoint: Path) -> dict[str, tuple[int, ...]]:
     The Trainer decays all but biases and the parameters of normalisations.
     """
     import torch
-    from transformers import ViTConfig, ViTForImageClassification
+    import transformers
 
-    config = ViTConfig(**configs.read_config(checkpoint))
+    config = configs.read_config(checkpoint)
+    family = configs.family_of(config)
     with torch.device("meta"):
-        model = ViTForImageClassification(config)
+        model = getattr(transformers, family.classifier)(
+            getattr(transformers, family.config_class)(**config)
+        )
     return {
         name: tuple(values.shape)
         for name, values in model.named_parameters()
@@ -85,5 +88,7 @@ def decayed_shapes(checkpoint: Path) -> dict[str, tuple[int, ...]]:
 
 def ffn_names(checkpoint: Path) -> tuple[str, str]:
     """Names of W_bef and W_aft in a model that transformers 5.x builds."""
-    last = configs.read_config(checkpoint)["num_hidden_layers"] - 1
-    return f"vit.layers.{last}.mlp.fc1.weight", f"vit.layers.{last}.mlp.fc2.weight"
+    config = configs.read_config(checkpoint)
+    family = configs.family_of(config)
+    found = names.ffn_names(family, config[family.keys.layers] - 1)
+    return found["w_bef"][-1], found["w_aft"][-1]

@@ -12,19 +12,6 @@ from utils.run.profiles import profile_of
 
 # The Trainer of transformers 4.3x saves under the second name first.
 ENTRIES = ("checkpoint-", "tmp-checkpoint-")
-# What M1 and M2 share besides their classes, and what ViTConfig takes where a file is silent.
-SHARED = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "hidden_act": "gelu",
-    "layer_norm_eps": 1e-12,
-    "image_size": 224,
-    "patch_size": 16,
-    "num_channels": 3,
-    "qkv_bias": True,
-}
 
 
 def find_pair(paths: FoldPaths, m1_step: int | None = None, m2_step: int | None = None) -> Pair:
@@ -110,7 +97,9 @@ def require_one_model(pair: Pair, first: dict, second: dict) -> None:
             f"({one} and {other}); both must come from one training run"
         )
 
-    for key, default in SHARED.items():
+    if first["model_type"] != second["model_type"]:
+        refuse("model_type", first["model_type"], second["model_type"])
+    for key, default in configs.family_of(first).shared.items():
         one, other = first.get(key, default), second.get(key, default)
         if one != other:
             refuse(key, one, other)

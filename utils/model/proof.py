@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import Subset
-from transformers import ViTForImageClassification
+from transformers import PreTrainedModel
 
 from utils.errors import UserError
 from utils.model.caches import CACHE_STEP
 from utils.model.class_token import forward_states, model_states
-from utils.model.forward import make_loader
+from utils.model.feeding import noun_of
+from utils.model.forward import make_loader, split_batch
 from utils.model.inputs import Inputs
 from utils.model.states import BLOCK, States, states_from_h
 from utils.model.tail import Tail
@@ -28,7 +29,7 @@ def compare(
     job: Job,
     inputs: Inputs,
     cached: States,
-    model: ViTForImageClassification,
+    model: PreTrainedModel,
     m1_tail: Tail,
     split: str,
 ) -> dict[str, float]:
@@ -38,25 +39,27 @@ def compare(
     ------
     UserError : the caches do not reproduce the model.
     """
-    loader = make_loader(job, inputs.pair.m1, model.config, torch.device("cpu"), split)
+    cpu = torch.device("cpu")
+    loader = make_loader(job, inputs.pair.m1, model.config, cpu, split)
     few = Subset(loader.dataset, range(min(PROOF_SAMPLES, cached.n_samples)))
-    batch = loader.collate_fn([few[i] for i in range(len(few))])
+    _, batch = split_batch(loader.collate_fn([few[i] for i in range(len(few))]), cpu)
+    first = {name: values[:1] for name, values in batch.items()}
     watch = Stopwatch()
-    forward_states(model, batch["pixel_values"][:1])  # the first call pays for warming up
+    forward_states(model, first)  # the first call pays for warming up
     model_s = watch.seconds
     watch = Stopwatch()
     states_from_h(m1_tail, cached.h[:BLOCK])
     tail_s = watch.seconds / min(BLOCK, cached.n_samples)
     job.log.info(
-        "compares the caches of %d images with %s, run on %d of them: takes about %s",
-        cached.n_samples, inputs.pair.m1.name, len(few),
+        "compares the caches of %d %s with %s, run on %d of them: takes about %s",
+        cached.n_samples, noun_of(inputs.pair.m1), inputs.pair.m1.name, len(few),
         in_words(tail_s * cached.n_samples + model_s * len(few)),
     )  # fmt: skip
     watch = Stopwatch()
     _, _, logits = states_from_h(m1_tail, cached.h)
     tail_s = watch.seconds / cached.n_samples
     watch = Stopwatch()
-    inside = model_states(model, batch["pixel_values"])
+    inside = model_states(model, batch)
     model_s = watch.seconds / len(few)
     scale = float(np.abs(cached.logits).max())
     found = {

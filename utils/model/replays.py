@@ -106,7 +106,8 @@ def require_other_weights(paths: FoldPaths, replay: int, ffn: str, of_m2: str) -
 def require_shape(checkpoint: Path, m1: Path) -> None:
     """Refuse a replay whose layer is not M1's in size."""
     ours, other = configs.read_config(m1), configs.read_config(checkpoint)
-    for key in ("hidden_size", "intermediate_size", "num_hidden_layers"):
+    keys = configs.family_of(ours).keys
+    for key in ("model_type", keys.d, keys.m, keys.layers):
         if ours.get(key) != other.get(key):
             raise UserError(
                 f"{checkpoint} has {key} {other.get(key)}, {m1.name} {ours.get(key)}: "

@@ -1,19 +1,20 @@
-"""The tail of the ViT: everything between the class token's state `h` and the logits.
+"""The tail of a model: everything between the first token's state `h` and the logits.
 
-Only the class token reaches the logits from the last FFN, so these few
+Only the first token reaches the logits from the last FFN, so these few
 products give the model's own numbers from a cached `h` of shape (S, d).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 # What transformers builds for the usual names, without the seconds of its import.
-KNOWN_ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu}
+KNOWN_ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "tanh": torch.tanh}
 
 
 @cache
@@ -31,30 +32,43 @@ def activation_function(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     try:
         return ACT2FN[name]
     except (KeyError, TypeError):
-        raise ValueError(
-            f"hidden_act in config.json is {name!r}, unknown to transformers"
-        ) from None
+        raise ValueError(f"{name!r} is unknown to transformers") from None
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A linear map before the classifier, and the activation behind it."""
+
+    weight: torch.Tensor  # (out, in)
+    bias: torch.Tensor  # (out,)
+    activation: str
+
+    def to(self, target: torch.device | torch.dtype) -> "Dense":
+        return Dense(self.weight.to(target), self.bias.to(target), self.activation)
 
 
 @dataclass(frozen=True)
 class Tail:
-    """Weights from the last layer's `layernorm_after` to the classifier, as torch stores them.
+    """Weights from the last layer's FFN to the classifier, as torch stores them.
 
-    `activation` is the config's `hidden_act`, `eps` its `layer_norm_eps`.
+    `ln_weight` and `ln_bias` are the norm before the FFN, None where there is none (post-LN).
+    `final_ln_weight` and `final_ln_bias` are the norm that is given y. `inner` are the maps
+    between it and the classifier. `activation` is the FFN's, `eps` that of both norms.
     """
 
     w_bef: torch.Tensor  # (m, d)
     b_bef: torch.Tensor  # (m,)
     w_aft: torch.Tensor  # (d, m)
     b_aft: torch.Tensor  # (d,)
-    ln_weight: torch.Tensor  # (d,)
-    ln_bias: torch.Tensor  # (d,)
+    ln_weight: torch.Tensor | None  # (d,)
+    ln_bias: torch.Tensor | None  # (d,)
     final_ln_weight: torch.Tensor  # (d,)
     final_ln_bias: torch.Tensor  # (d,)
-    head_weight: torch.Tensor  # (C, d)
+    head_weight: torch.Tensor  # (C, d), or as wide as the last inner map
     head_bias: torch.Tensor  # (C,)
     activation: str
     eps: float
+    inner: tuple[Dense, ...] = ()
 
     @property
     def d(self) -> int:
@@ -75,10 +89,12 @@ class Tail:
     def to(self, target: torch.device | torch.dtype) -> "Tail":
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         moved = {k: v.to(target) if torch.is_tensor(v) else v for k, v in values.items()}
-        return Tail(**moved)
+        return Tail(**moved | {"inner": tuple(each.to(target) for each in self.inner)})
 
     def ffn_input(self, h: torch.Tensor) -> torch.Tensor:
-        """u: LayerNorm of h, (S, d)."""
+        """u: LayerNorm of h, or h itself where the norm comes behind, (S, d)."""
+        if self.ln_weight is None:
+            return h
         return F.layer_norm(h, (self.d,), self.ln_weight, self.ln_bias, self.eps)
 
     def pre_activation(self, u: torch.Tensor) -> torch.Tensor:
@@ -94,8 +110,10 @@ class Tail:
         return h + F.linear(a, self.w_aft, self.b_aft)
 
     def logits_of_output(self, y: torch.Tensor) -> torch.Tensor:
-        """Final LayerNorm and classifier: (S, d) to (S, C)."""
+        """Last LayerNorm and head: (S, d) to (S, C)."""
         z = F.layer_norm(y, (self.d,), self.final_ln_weight, self.final_ln_bias, self.eps)
+        for each in self.inner:
+            z = activation_function(each.activation)(F.linear(z, each.weight, each.bias))
         return F.linear(z, self.head_weight, self.head_bias)
 
     def logits(self, h: torch.Tensor) -> torch.Tensor:
@@ -105,12 +123,24 @@ class Tail:
         )
 
 
-def make_tail(weights: dict[str, np.ndarray], config: dict) -> Tail:
-    """A Tail from `checkpoints.read_tail` and the checkpoint's config."""
+def make_tail(
+    weights: Mapping[str, np.ndarray], config: Mapping[str, Any], inner: Sequence[str] = ()
+) -> Tail:
+    """A Tail from its weights, float32.
+
+    weights : by the fields of a Tail; `inner0_weight`, `inner0_bias` and so on are the inner maps.
+    config : `hidden_act` and `layer_norm_eps`. inner : the activations behind the inner maps.
+    """
+    tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
+    maps = tuple(
+        Dense(tensors.pop(f"inner{i}_weight"), tensors.pop(f"inner{i}_bias"), activation)
+        for i, activation in enumerate(inner)
+    )
     return Tail(
-        **{name: torch.from_numpy(values) for name, values in weights.items()},
+        **{"ln_weight": None, "ln_bias": None} | tensors,
         activation=config.get("hidden_act", "gelu"),
         eps=float(config.get("layer_norm_eps", 1e-12)),
+        inner=maps,
     )
 
 

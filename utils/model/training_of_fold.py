@@ -64,7 +64,7 @@ def recipe(job: Job, profile: Profile, ledger: Ledger) -> dict[str, Any]:
 def train(
     job: Job, profile: Profile, ledger: Ledger, record: dict[str, Any], resume_from: Path | None
 ) -> None:
-    """Fine-tune a ViT on the job's fold, from the beginning or from a checkpoint of ours."""
+    """Fine-tune a model on the job's fold, from the beginning or from a checkpoint of ours."""
     from utils.model import finetuning  # seconds of imports that finished folds do without
 
     main = is_main_process()

@@ -16,6 +16,8 @@ PROFILE_RULES: dict[str, Rule] = {
     "learning_rate": number(lambda value: value > 0, "a number above 0"),
     "image_column": TEXT,
     "label_column": TEXT,
+    "text_column": or_none(TEXT),
+    "text_pair_column": or_none(TEXT),
     "test_split": (
         lambda value: is_text(value) and value != "train",
         "the name of the split with the test images",
@@ -83,6 +85,14 @@ def check_profile(ds: str, profile: Any) -> None:
         raise UserError(
             f"image_column and label_column of {where} are both {profile.image_column!r}; "
             "expected two columns"
+        )
+    if profile.text_pair_column and not profile.text_column:
+        raise UserError(
+            f"{where} has a text_pair_column and no text_column; name the first text of a pair, too"
+        )
+    if profile.text_column and not profile.base_model:
+        raise UserError(
+            f"{where} has texts and no base_model; name the model to fine-tune (base_model)"
         )
     if profile.base_model and profile.vit_config:
         raise UserError(

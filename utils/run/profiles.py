@@ -3,6 +3,9 @@
 from utils.constants import PROFILES, Profile
 from utils.run.paths import FoldPaths
 
+# What in a profile says which columns are read.
+COLUMNS = ("image_column", "text_column", "text_pair_column", "label_column")
+
 
 def profile_of(ds: str) -> Profile | None:
     """The entry of PROFILES in utils/constants.py; None where there is none."""

@@ -50,7 +50,7 @@ def test_every_block_in_both_directions(pair):
     first, second, pixels = pair
     seen = []
     for receiver, donor in ((first, second), (second, first)):
-        found = layers.piecewise_logits(receiver, donor, pixels).numpy()
+        found = layers.piecewise_logits(receiver, donor, {"pixel_values": pixels}).numpy()
         with torch.no_grad():
             own = receiver(pixel_values=pixels).logits.numpy()
         assert references.relative_error(found[:, 0], own) < 2e-6

@@ -108,7 +108,7 @@ def test_rows_are_those_of_the_whole_model_with_autograd_and_torch_optim(done):
         "grad_loss": np.load(root / FOLD / "all" / "weight_grad_loss_ranking.npy"),
         "mean_act": neuron_weights(neurons, 32, 8),
     }
-    was = forward_states(model, test)[1]
+    was = forward_states(model, {"pixel_values": test})[1]
     loss_m1 = float(F.cross_entropy(was.double(), torch.from_numpy(test_labels)))
     right = was.argmax(1).numpy() == test_labels
     failing = np.load(root / FOLD / "misclf_info" / "all_neg_test.npy")

@@ -103,7 +103,7 @@ def test_it_is_the_whole_vit_with_autograd_and_torchs_optimizers(make_vit):
     pixels = torch.randn(40, 1, 4, 4, generator=torch.Generator().manual_seed(6))
     tail, states = vit_tails.tail_and_states(model, pixels, torch.zeros(40, dtype=torch.int64))
     wide = pixels.double()
-    h, logits = class_token.forward_states(copy.deepcopy(model).double(), wide)
+    h, logits = class_token.forward_states(copy.deepcopy(model).double(), {"pixel_values": wide})
     labels = logits.argmax(1).numpy()
     labels[::3] = (labels[::3] + 1) % 3
     fitted, held_out = halves(40)

@@ -26,7 +26,7 @@ def pair(make_vit, tmp_path_factory):
     folder = tmp_path_factory.mktemp("m1")
     first.save_pretrained(folder)
     pixels = torch.randn(SAMPLES, 1, 4, 4, generator=generator)
-    h, logits = class_token.forward_states(first, pixels)
+    h, logits = class_token.forward_states(first, {"pixel_values": pixels})
     tail = load_tail(folder)
     labels = logits.argmax(1).numpy()
     labels[::3] = (labels[::3] + 1) % 3

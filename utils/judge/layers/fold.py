@@ -8,13 +8,13 @@ from tqdm import tqdm
 
 from utils.judge.layers import swap as layers
 from utils.judge.names import TRANSPLANT_STEP
-from utils.model import forward
+from utils.model import feeding, forward
 from utils.model.inputs import M1, M2, TEST, Inputs
 from utils.pieces import cpu_threads
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
-from utils.run.profiles import is_from_scratch
+from utils.run.profiles import is_from_scratch, profile_of
 from utils.run.stopwatch import Stopwatch
 
 SPLIT = "test"
@@ -47,30 +47,31 @@ def swap_direction(job: Job, inputs: Inputs, direction: str) -> None:
     task = inputs.ledger.task(
         f"layers/{direction}",
         inputs=[M1, M2, TEST],
-        constants=["SEED", "LAYER_SAMPLES", "image_column", "label_column"],
-        parameters={"every image": device.type != "cpu"},
+        constants=["SEED", "LAYER_SAMPLES", *feeding.column_constants(inputs.pair.m1)],
+        parameters={"every image": device.type != "cpu"}
+        | feeding.foreign_tokenizer(inputs.pair.m1, profile_of(job.paths.ds), inputs.ledger.hashes),
         makes=swap_direction,
     )
     if task.done:
         return
     models = [forward.load_model(folder).to(device) for folder in (inputs.pair.m1, inputs.pair.m2)]
     receiver, donor = models if direction == layers.INTO_M1 else reversed(models)
-    # M1's own pictures: both are given what M1 was given.
+    # M1's own pictures or tokens: both are given what M1 was given.
     whole = forward.make_loader(job, inputs.pair.m1, models[0].config, device, SPLIT)
     samples = layers.chosen_images(len(whole.dataset), images_to_run(job, device), job.seed)
     few = Subset(whole.dataset, samples.tolist())
     loader = DataLoader(few, batch_size=whole.batch_size, collate_fn=whole.collate_fn)
     job.log.info(
-        "runs the whole model on %d images, once per block (%s) on %s",
-        len(samples), direction, device,
+        "runs the whole model on %d %s, once per block (%s) on %s",
+        len(samples), feeding.noun_of(inputs.pair.m1), direction, device,
     )  # fmt: skip
     with task, cpu_threads(1):  # threads take whole pieces (utils.pieces)
         watch = Stopwatch()
         logits, labels = [], []
         for batch in tqdm(loader, desc=f"layers, {direction}", unit="batch"):
-            pixels = batch["pixel_values"].to(device)
-            logits.append(layers.piecewise_logits(receiver, donor, pixels).cpu().numpy())
-            labels.append(batch["labels"].numpy().astype(np.int64))
+            found, few_inputs = forward.split_batch(batch, device)
+            logits.append(layers.piecewise_logits(receiver, donor, few_inputs).cpu().numpy())
+            labels.append(found)
         task.time(f"layers/{direction}", watch.seconds, device=str(device))
         count = models[0].config.num_hidden_layers
         rows = layers.rows_of(np.concatenate(logits), np.concatenate(labels), count)

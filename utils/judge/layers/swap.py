@@ -1,20 +1,22 @@
 """Where in the network does the change work? Blocks of M2 in M1, and of M1 in M2.
 
-A block is the attention or the FFN of one layer with the LayerNorm before it,
-the embeddings, or the head (final LayerNorm and classifier). The whole model
-runs, on all tokens; what comes before a block is the receiver's and computed
-once for all blocks behind it (docs/definitions.md 11).
+A block is the attention or the FFN of one layer with the LayerNorm that goes with
+it (before it in a ViT, behind it in a BERT), the embeddings, or the head (what comes
+behind the last layer). The whole model runs, on all tokens; what comes before a
+block is the receiver's and computed once for all blocks behind it (docs/definitions.md 11).
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import ViTForImageClassification
+from transformers import PreTrainedModel
 
-from utils.pieces import by_rows
+from utils.model.class_token import MASK, family_of, in_pieces
+from utils.model.tail import activation_function
 
 COLUMNS = [
     "ds", "fold", "layer", "block", "direction", "samples", "loss", "accuracy", "repaired",
@@ -22,8 +24,6 @@ COLUMNS = [
 ]  # fmt: skip
 EMBEDDINGS, ATTENTION, FFN, HEAD = "embeddings", "attention", "ffn", "head"
 INTO_M1, BACK_TO_M1 = "into_m1", "back_to_m1"
-# Images that one thread takes through the model at a time.
-IMAGES = 8
 
 
 def blocks_of(n_layers: int) -> list[tuple[int | None, str]]:
@@ -39,53 +39,65 @@ def chosen_images(n_samples: int, most: int | None, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng([seed, 8]).choice(n_samples, most, replace=False))
 
 
-def attend(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """First half of a layer, (b, tokens, d)."""
-    return x + layer.attention(layer.layernorm_before(x))[0]
-
-
-def feed(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Second half of a layer, (b, tokens, d)."""
-    return x + layer.mlp(layer.layernorm_after(x))
-
-
-def rest(model: ViTForImageClassification, x: torch.Tensor, start: int) -> torch.Tensor:
+def rest(
+    model: PreTrainedModel, x: torch.Tensor, mask: torch.Tensor | None, start: int
+) -> torch.Tensor:
     """From the state before layer `start` to the state before the head, (b, tokens, d)."""
-    for layer in model.vit.layers[start:]:
-        x = feed(layer, attend(layer, x))
+    halves = family_of(model).halves
+    for layer in layers_of(model)[start:]:
+        x = halves.feed(layer, halves.attend(layer, x, mask))
     return x
 
 
-def head(model: ViTForImageClassification, x: torch.Tensor) -> torch.Tensor:
-    """Final LayerNorm and classifier on the class token, (b, C)."""
-    return model.classifier(model.vit.layernorm(x[:, :1])[:, 0])
+def layers_of(model: PreTrainedModel) -> nn.ModuleList:
+    return model.get_submodule(family_of(model).layer[-1].removesuffix(".{}"))
+
+
+def head(model: PreTrainedModel, x: torch.Tensor) -> torch.Tensor:
+    """Final LayerNorm where there is one, and the head's maps, on the first token, (b, C)."""
+    family = family_of(model)
+    x = x[:, :1]
+    if family.final_norm:
+        x = model.get_submodule(family.final_norm)(x)
+    x = x[:, 0]
+    for each in family.head:
+        x = model.get_submodule(each.name)(x)
+        x = activation_function(each.activation)(x) if each.activation else x
+    return x
 
 
 def swapped_logits(
-    receiver: ViTForImageClassification, donor: ViTForImageClassification, pixels: torch.Tensor
+    receiver: PreTrainedModel, donor: PreTrainedModel, inputs: Mapping[str, torch.Tensor]
 ) -> torch.Tensor:
     """Logits of the receiver, and of it with each block of the donor in its place.
+
+    inputs : what both are fed, by name.
 
     Returns
     -------
     (b, 1 + blocks, C), in the order of `blocks_of`.
     """
-    ours, theirs = receiver.vit.layers, donor.vit.layers
-    found = [head(receiver, rest(receiver, donor.vit.embeddings(pixels), 0))]
-    x = receiver.vit.embeddings(pixels)
-    for i, (layer, other) in enumerate(zip(ours, theirs, strict=True)):
-        middle = attend(layer, x)
-        for swapped in (feed(layer, attend(other, x)), feed(other, middle)):
-            found.append(head(receiver, rest(receiver, swapped, i + 1)))
-        x = feed(layer, middle)
+    family = family_of(receiver)
+    halves, mask = family.halves, inputs.get(MASK)
+    mask = None if mask is None else mask[:, None, None].bool()
+    theirs = halves.embed(donor.get_submodule(family.body), inputs)
+    found = [head(receiver, rest(receiver, theirs, mask, 0))]
+    x = halves.embed(receiver.get_submodule(family.body), inputs)
+    pairs = zip(layers_of(receiver), layers_of(donor), strict=True)
+    for i, (layer, other) in enumerate(pairs):
+        middle = halves.attend(layer, x, mask)
+        attended = halves.feed(layer, halves.attend(other, x, mask))
+        for swapped in (attended, halves.feed(other, middle)):
+            found.append(head(receiver, rest(receiver, swapped, mask, i + 1)))
+        x = halves.feed(layer, middle)
     return torch.stack([head(receiver, x), *found, head(donor, x)], dim=1)
 
 
 def piecewise_logits(
-    receiver: ViTForImageClassification, donor: ViTForImageClassification, pixels: torch.Tensor
+    receiver: PreTrainedModel, donor: PreTrainedModel, inputs: Mapping[str, torch.Tensor]
 ) -> torch.Tensor:
-    """`swapped_logits` of a batch; threads take a few images each (utils.pieces)."""
-    return by_rows(partial(swapped_logits, receiver, donor), pixels, rows=IMAGES)
+    """`swapped_logits` of a batch; threads take a few samples each (utils.pieces)."""
+    return in_pieces(partial(swapped_logits, receiver, donor), inputs)
 
 
 def rows_of(logits: np.ndarray, labels: np.ndarray, n_layers: int) -> list[dict]:

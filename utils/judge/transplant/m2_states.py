@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.judge.names import TRANSPLANT_STEP
-from utils.model import caches, forward
+from utils.model import caches, feeding, forward
 from utils.model.inputs import M2, TEST, Inputs
 from utils.model.states import States
 from utils.model.tail import Tail
@@ -17,6 +17,7 @@ from utils.pieces import cpu_threads
 from utils.run import storage
 from utils.run.cli import Job
 from utils.run.devices import pick_device
+from utils.run.profiles import profile_of
 from utils.run.stopwatch import Stopwatch
 
 SPLIT = "test"
@@ -30,7 +31,7 @@ def m2_state_inputs(job: Job) -> list[tuple[Path, int]]:
 def ensure_m2_states(job: Job, inputs: Inputs) -> None:
     """Run M2 on the test split, or keep its h, float32 (S, d), where it is up to date.
 
-    Both models are given M1's own pictures.
+    Both models are given M1's own pictures, or its own tokens.
     """
     if job.only_look:  # whether the data are still here is no matter to who reads the tables
         inputs.ledger.require(job.paths.m2_hidden, TRANSPLANT_STEP)
@@ -38,7 +39,10 @@ def ensure_m2_states(job: Job, inputs: Inputs) -> None:
     task = inputs.ledger.task(
         "forward pass of M2",
         inputs=[M2, TEST],
-        constants=["INFERENCE_PRECISION", "image_column", "label_column"],
+        constants=["INFERENCE_PRECISION", *feeding.column_constants(inputs.pair.m1)],
+        parameters=feeding.foreign_tokenizer(
+            inputs.pair.m1, profile_of(job.paths.ds), inputs.ledger.hashes
+        ),
         makes=ensure_m2_states,
     )
     if task.done:
@@ -47,8 +51,8 @@ def ensure_m2_states(job: Job, inputs: Inputs) -> None:
     model = forward.load_model(inputs.pair.m2)
     loader = forward.make_loader(job, inputs.pair.m1, model.config, device, SPLIT)
     job.log.info(
-        "runs %s on %d images of the %s on %s", inputs.pair.m2.name, len(loader.dataset), TEST,
-        device,
+        "runs %s on %d %s of the %s on %s", inputs.pair.m2.name, len(loader.dataset),
+        feeding.noun_of(inputs.pair.m1), TEST, device,
     )  # fmt: skip
     # Threads take whole pieces (utils.pieces).
     with task, cpu_threads(1):
