@@ -1,8 +1,8 @@
 """The study's tables beside those of a fresh run: `make check-study`.
 
-Every number of docs/study/ is compared but times and the training's own; it holds if it is
-within 0.05 or 2% of the fresh one, whichever is more (docs/claims.md says why numbers of
-another processor may differ so). Exit status 1 if one does not hold.
+Every number of docs/study/ is compared but times. It holds if the fresh one is within 2% of it,
+or, for numbers near zero, within a tenth of the standard deviation of its column and 0.05
+(docs/claims.md says why numbers of another processor may differ). Exit status 1 if one does not.
 
 Run from the repository's root: python -m benchmarks.study.check [--root DIR]
 """
@@ -21,7 +21,7 @@ from utils.errors import UserError
 from utils.run import storage
 from utils.run.hashing import REPOSITORY
 
-ABSOLUTE, RELATIVE = 0.05, 0.02
+ABSOLUTE, RELATIVE, OF_SPREAD = 0.05, 0.02, 0.1
 COMPARED = (*COPIED, "layers", "failures", "training")
 NOT_COMPARED = {"commit", "seconds", "training_s", "replays_s", "commit_of_training"}
 
@@ -45,7 +45,8 @@ def compare(committed: pd.DataFrame, fresh: pd.DataFrame) -> tuple[int, list[str
     both = both[both["_merge"] == "both"]
     for name in floats:
         old, new = both[name], both[f"{name} now"]
-        far = (old - new).abs() > (RELATIVE * old.abs()).clip(lower=ABSOLUTE)
+        least = min(ABSOLUTE, OF_SPREAD * old.std()) if len(old) > 1 else 0
+        far = (old - new).abs() > (RELATIVE * old.abs()).clip(lower=least)
         far |= old.isna() != new.isna()
         off += [
             f"{name} {old[i]:.4g}, now {new[i]:.4g}, of {both.loc[i, keys].to_dict()}"

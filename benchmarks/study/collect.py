@@ -107,6 +107,7 @@ def times_table(root: Path) -> pd.DataFrame:
     """
     rows = pd.read_csv(times_file(root), dtype={"fold": str, "step": str})
     rows["what"] = rows["step"].where(rows["fold"] != "summary", rows["step"] + ", summary")
+    rows = rows.sort_values("step", key=lambda step: pd.to_numeric(step, errors="coerce"))
     grouped = rows.groupby("what", sort=False)
     table = grouped[["seconds", "cpu_s"]].sum().assign(peak_mib=grouped["peak_mib"].max())
     return table.rename_axis("step").reset_index()
@@ -121,7 +122,7 @@ def gather(root: Path, folds: list[int]) -> dict[str, pd.DataFrame]:
     """
     each = [FoldPaths(root, DS, fold) for fold in folds]
     summary = summary_paths(each)
-    tables = {name: pd.read_csv(summary.table(name), dtype=str) for name in COPIED}
+    tables = {name: page.read(summary.table(name)) for name in COPIED}
     tables["summary"] = tables["summary"].query("metric == @LIFT")  # the rest is long
     return tables | {
         "training": training_table(each),

@@ -89,6 +89,12 @@ class Study:
     def highest(self, verdict: str) -> float:
         return float(self.tables["verdicts"][verdict].max())
 
+    def leader(self, verdict: str) -> str:
+        """The highest number by a verdict and its method, or that there is none."""
+        if not self.has(verdict):
+            return "none could be planted"
+        return f"{number(self.highest(verdict))} ({self.best(verdict)})"
+
     def n_methods(self) -> int:
         return len(self.tables["verdicts"])
 
@@ -99,13 +105,57 @@ class Study:
         name = row["block"] if np.isnan(row["layer"]) else f"{row['block']} {row['layer']:g}"
         return str(name), float(row["loss"])
 
-    def claims(self) -> list[tuple[str, float, float]]:
-        """What docs/claims.md claims of digits: the claim, its number there, and the study's."""
-        found = claims.read_claims(claims.PAGE.read_text(encoding="utf-8"))
-        return [(one.text, one.value, claims.look_up(one, self.folder)) for one in found]
+    def has(self, verdict: str) -> bool:
+        """Whether the study has a verdict: without a fault that was planted there is none."""
+        return verdict in self.tables["verdicts"]
+
+    def claims(self) -> list[tuple[str, float, str]]:
+        """What docs/claims.md claims of digits: the claim, its number there, and the study's.
+
+        A number that the study does not have is "none": no fault of that kind was planted.
+        """
+        rows = []
+        for one in claims.read_claims(claims.PAGE.read_text(encoding="utf-8")):
+            kind = one.cells.get("kind")
+            there = kind is None or self.has(f"planted {kind}")
+            rows.append((
+                one.text, one.value, number(claims.look_up(one, self.folder)) if there else "none"
+            ))  # fmt: skip
+        return rows
 
     def resolution(self, verdict: str) -> pd.Series:
         return self.rows("resolution", verdict=verdict).iloc[0]
+
+
+def main_numbers(s: Study) -> dict[str, str]:
+    """README's column `fashion`: what its table asks, and the study's answer."""
+    base = s.tables["base"].iloc[0]
+    adam = "retrained (adam)"
+    chance = [s.told(truth, sign) for truth in ("change", "repair") for sign in (1, -1)]
+    traded = s.one("verdict", "null_mean", truth="repair", method="grad_loss")
+    mended = {name: number(s.mended(name)) for name in ("change", "random", "grad_loss", "bl")}
+    taus = [f"{s.tau(verdict, adam):.2f}" for verdict in ("change", "repair", "transplant")]
+    return {
+        "network": f"{base['num_hidden_layers']} layers, fine-tuned from one base model",
+        "share of the failures' loss that the layer's change mends":
+            f"{number(100 * s.mean('layer', 'share_recovered'))}%",
+        "tau of the orders by `change` and by `repair`": f"{s.tau('change', 'repair'):.2f}",
+        "methods above and below chance by `change`; by `repair`":
+            "{}, {}; {}, {}".format(*chance),
+        "lift of grad_loss by `repair`, and what trading neurons gives it":
+            f"{number(s.lift('repair', 'grad_loss'))}, {number(traded)}",
+        "tau of the orders by `transplant` and by `repair`":
+            f"{s.tau('transplant', 'repair'):.2f}",
+        "highest lift on `planted neurons`, on `planted weights`":
+            f"{s.leader('planted neurons')}, {s.leader('planted weights')}",
+        "loss mended by `retrained` (Adam): the first 1% of \\|ΔW\\|, of random weights":
+            f"{mended['change']}, {mended['random']}",
+        "the same for grad_loss, bl, magnitude":
+            f"{mended['grad_loss']}, {mended['bl']}, {number(s.mended('magnitude'))}",
+        "methods that mend more than random weights (neurons: random neurons), by the test":
+            "{} of {}".format(*s.mend_more("adam")),
+        "tau of `change`, `repair`, `transplant` with `retrained` (Adam)": ", ".join(taus),
+    }  # fmt: skip
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -117,11 +167,11 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def number(value: float) -> str:
-    """Three digits that count, four decimals at most."""
+    """Three digits that count, six decimals at most."""
     if value == 0 or abs(value) >= 100:
         return f"{value:z.0f}"
     decimals = 2 - int(np.floor(np.log10(abs(value))))
-    return f"{value:z.{min(max(decimals, 0), 4)}f}"
+    return f"{value:z.{min(max(decimals, 0), 6)}f}"
 
 
 def render(folder: Path) -> str:
