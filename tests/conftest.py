@@ -28,7 +28,8 @@ hypothesis.settings.load_profile("exp-fl-5")
 LONGEST_FIRST = (
     "test_kill_points", "test_end_to_end", "test_step_9", "test_provenance", "test_step_10",
     "test_bad_input", "test_step_8", "test_bad_truths", "test_halves", "test_users_files",
-    "test_own", "test_broken_functions", "test_hf_trainer", "test_training",
+    "test_own", "test_study", "test_families_end_to_end", "test_broken_functions",
+    "test_hf_trainer", "test_training",
 )  # fmt: skip
 
 EPS = 1e-6

@@ -74,7 +74,7 @@ def test_the_page_claims_what_a_summary_can_hold():
     assert len(found) >= 12 and len({claim.text for claim in found}) == len(found)
     paths = SummaryPaths(Path(), "digits")
     files = {paths.table(name).name for name in ("truths", "overview", "summary", "planted",
-                                                 "verdicts_agreement")}  # fmt: skip
+                                                 "verdicts_agreement", "retrained")}  # fmt: skip
     assert {claim.file for claim in found} == files
     for claim in found:
         assert 0 < claim.tolerance <= max(0.05, 0.025 * abs(claim.value)), claim.text

@@ -73,7 +73,7 @@ def methods_in(path):
 def test_a_method_that_does_not_run_is_in_no_table_and_its_files_matter_to_none(server, root):
     few = ["bl", "grad_loss", "ochiai"]
     constants = pipeline.QUICK | {"METHODS_TO_RUN": few}
-    left = root / RESULTS / "all" / "neuron_care_score.npy"
+    left = root / RESULTS / "all" / "neuron_grad_act_score.npy"
     left.write_bytes(left.read_bytes()[:-4] + b"\0\0\0\0")  # not as it was written
     for stage in (4, 5, 6, 7, SUMMARY):
         done = run_stage(server, stage, root, constants=constants)

@@ -58,6 +58,14 @@ def run_steps(server, root: Path, *options: str) -> dict[int, pipeline.Finished]
     return found
 
 
+TAKES = "takes about"
+
+
+def without_numbers(line: str) -> str:
+    """Seconds differ, and with their digits the width of a column."""
+    return " ".join(re.sub(r"\d+[.,]?\d*", "", line).split())
+
+
 def test_side_by_side_makes_the_bytes_of_one_after_the_other(server, two_folds, tmp_path):
     one, two = (shutil.copytree(two_folds, tmp_path / name / "root") for name in "ab")
     alone, together = run_steps(server, one), run_steps(server, two, "--jobs", "2")
@@ -67,8 +75,11 @@ def test_side_by_side_makes_the_bytes_of_one_after_the_other(server, two_folds, 
     for step in STEPS:
         lines = [re.sub(r"^fold \d: ", "", x) for x in together[step].stdout.splitlines()]
         said = alone[step].stdout.replace(str(one), str(two)).splitlines()
-        said, lines = ([re.sub(r"\d+[.,]?\d*", "", x) for x in part] for part in (said, lines))
-        assert sorted(said) == sorted(lines), step
+        said, lines = ([without_numbers(x) for x in part] for part in (said, lines))
+        # How long a pass will take is said only where it takes long, which the machine decides.
+        assert set(lines) == set(said) - {x for x in said if TAKES in x} | {
+            x for x in lines if TAKES in x
+        }, step
     named = [line for line in together[1].stdout.splitlines() if line.startswith("fold 1: ")]
     assert named[0].endswith("digits_fold1") and any("wrote" in line for line in named)
 
