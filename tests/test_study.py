@@ -75,7 +75,7 @@ def test_the_record_says_how_the_base_was_made(base):
 
 
 def test_a_classifier_of_other_classes_is_made_from_the_base(base):
-    model, processor = finetuning.build_model(FASHION, str(base), ["a", "b", "c"])
+    model, feeding = finetuning.build_model(FASHION, str(base), ["a", "b", "c"])
     config = model.config
     assert (config.hidden_size, config.intermediate_size, config.num_hidden_layers) == (128, 512, 4)
     assert model.classifier.weight.shape == (3, 128)
@@ -84,8 +84,8 @@ def test_a_classifier_of_other_classes_is_made_from_the_base(base):
     for one in (model.vit, loaded):  # by the values: names in files are those of 4.x
         found = sorted(float(p.double().abs().sum()) for p in one.parameters())
         assert found == sorted(float(t.double().abs().sum()) for t in kept.values())
-    assert processor.size == ViTImageProcessor.from_pretrained(base).size
-    assert list(processor.image_mean) == [0.5]
+    assert feeding.saved.size == ViTImageProcessor.from_pretrained(base).size
+    assert list(feeding.saved.image_mean) == [0.5]
 
 
 def test_step_0_trains_a_fold_of_idx_files_from_the_base(root, base):
@@ -234,8 +234,11 @@ def test_every_step_of_the_study_has_its_times(studied):
 
 
 def test_the_tables_are_those_of_the_results(studied, tables):
+    copied = set(collect.COPIED)
+    if not (studied / "exp-fl-5" / "fashion_summary_fold0" / "planted.csv").exists():
+        copied.remove("planted")
     assert {path.stem for path in tables.glob("*.csv")} == {
-        *collect.COPIED, "training", "failures", "layers", "times", "base",
+        *copied, "training", "failures", "layers", "times", "base",
     }  # fmt: skip
     assert {path.stem for path in tables.glob("*.png")} == set(collect.FIGURES)
     for file in tables.glob("*.csv"):
@@ -257,7 +260,7 @@ def test_the_tables_are_those_of_the_results(studied, tables):
 
 def test_a_fresh_run_agrees_with_itself_and_not_with_another(studied, tables, tmp_path):
     fresh = collect.gather(studied, [0])
-    for name in check.COMPARED:
+    for name in fresh.keys() & set(check.COMPARED):
         committed = read(tables / f"{name}.csv")
         save_table(tmp_path / f"{name}.csv", fresh[name])
         now = read(tmp_path / f"{name}.csv")

@@ -64,6 +64,8 @@ def main() -> int:
             fresh_tables = gather(args.root.resolve(), list(FOLDS))
             fallen = 0
             for name in COMPARED:
+                if name not in fresh_tables:
+                    raise UserError(f"the fresh result has no table {name}")
                 storage.save_table(Path(folder) / f"{name}.csv", fresh_tables[name])
                 fresh = read(Path(folder) / f"{name}.csv")
                 compared, off = compare(read(DESTINATION / f"{name}.csv"), fresh)

@@ -32,6 +32,7 @@ COPIED = (
 )  # fmt: skip
 FIGURES = ("truths", "verdicts", "loss_against_k", "blocks")
 LIFT = "lift@1%"
+PLANTED = "planted"  # absent where no fault at all could be planted
 BLOCK_KEYS = ["direction", "layer", "block"]
 
 
@@ -122,7 +123,8 @@ def gather(root: Path, folds: list[int]) -> dict[str, pd.DataFrame]:
     """
     each = [FoldPaths(root, DS, fold) for fold in folds]
     summary = summary_paths(each)
-    tables = {name: page.read(summary.table(name)) for name in COPIED}
+    there = [name for name in COPIED if name != PLANTED or summary.table(name).is_file()]
+    tables = {name: page.read(summary.table(name)) for name in there}
     tables["summary"] = tables["summary"].query("metric == @LIFT")  # the rest is long
     return tables | {
         "training": training_table(each),
