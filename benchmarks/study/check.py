@@ -26,24 +26,26 @@ COMPARED = (*COPIED, "layers", "failures", "training")
 NOT_COMPARED = {"commit", "seconds", "training_s", "replays_s", "commit_of_training"}
 
 
+# Columns of numbers that say which row it is.
+NUMBERED = ("fold", "layer", "percent")
+
+
 def compare(committed: pd.DataFrame, fresh: pd.DataFrame) -> tuple[int, list[str]]:
     """How many numbers were compared, and a line for each that does not hold.
 
-    Rows are found again by their texts and whole numbers.
+    Rows are found again by their texts and what numbers them. A place may turn on a last bit.
     """
     columns = [name for name in committed if name not in NOT_COMPARED]
     if missing := [name for name in columns if name not in fresh]:
         return 0, [f"no column {', '.join(missing)}"]
-    floats = committed[columns].select_dtypes("float").columns.difference(["layer"])
-    keys = [name for name in columns if name not in floats and not name.startswith("place ")]
-    keys = [name for name in keys if not pd.api.types.is_numeric_dtype(committed[name])] + [
-        name for name in ("fold", "layer", "percent") if name in keys
-    ]
+    texts = committed[columns].select_dtypes(exclude="number").columns
+    keys = [*texts, *(name for name in NUMBERED if name in columns)]
+    numbers = [name for name in columns if name not in keys and not name.startswith("place ")]
     both = committed.merge(fresh, on=keys, how="left", suffixes=("", " now"), indicator=True)
     lost = both[both["_merge"] == "left_only"]
     off = [f"no row {row}" for row in lost[keys].to_dict("records")]
     both = both[both["_merge"] == "both"]
-    for name in floats:
+    for name in numbers:
         old, new = both[name], both[f"{name} now"]
         least = min(ABSOLUTE, OF_SPREAD * old.std()) if len(old) > 1 else 0
         far = (old - new).abs() > (RELATIVE * old.abs()).clip(lower=least)
@@ -52,7 +54,7 @@ def compare(committed: pd.DataFrame, fresh: pd.DataFrame) -> tuple[int, list[str
             f"{name} {old[i]:.4g}, now {new[i]:.4g}, of {both.loc[i, keys].to_dict()}"
             for i in both.index[far]
         ]
-    return len(both) * len(floats), off
+    return len(both) * len(numbers), off
 
 
 def main() -> int:
