@@ -152,11 +152,17 @@ with Workers(2, 1, work) as workers:
 """
 
 
+def hears_interrupts():
+    """What a shell starts in the background ignores them, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupt_stops_the_children(how):
     process = subprocess.Popen(
         [sys.executable, "-c", SLEEPS, str(pipeline.ROOT)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=hears_interrupts,
     )  # fmt: skip
     children = [int(process.stdout.readline().partition(": ")[2]) for _ in range(2)]
     process.send_signal(how)
