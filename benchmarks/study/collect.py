@@ -98,7 +98,7 @@ def blocks_table(folds: list[FoldPaths]) -> pd.DataFrame:
     """Step 8's blocks: direction, layer, block, and means over folds of what swapping one does."""
     whole = pd.concat([pd.read_csv(paths.layers) for paths in folds])
     grouped = whole.groupby(BLOCK_KEYS, dropna=False, sort=False)
-    return grouped[["loss", "accuracy", "repaired", "broken"]].mean().reset_index()
+    return grouped[["samples", "loss", "accuracy", "repaired", "broken"]].mean().reset_index()
 
 
 def times_table(root: Path) -> pd.DataFrame:

@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import claims
+from utils.judge.names import LIFTED
 from utils.run import storage
 from utils.run.hashing import REPOSITORY
 from utils.run.storage import undefused
+from utils.summary.scores.layer import strongest_block
+from utils.summary.statistics.resolution import SIGNIFICANT
 
 FOLDER = REPOSITORY / "docs" / "study"
 PAGE = REPOSITORY / "docs" / "study.md"
 TEMPLATE = Path(__file__).parent / "page.md.jinja"
-LIFTED = "weight (from neuron)"
-SIGNIFICANT = 0.05
 
 
 class Study:
@@ -98,12 +99,10 @@ class Study:
     def n_methods(self) -> int:
         return len(self.tables["verdicts"])
 
-    def strongest_block(self) -> tuple[str, float]:
-        """The block of M2 that lowers M1's loss most, and that loss."""
-        rows = self.rows("layers", direction="into_m1")
-        row = rows.loc[rows["loss"].idxmin()]
-        name = row["block"] if np.isnan(row["layer"]) else f"{row['block']} {row['layer']:g}"
-        return str(name), float(row["loss"])
+    def strongest_block(self) -> str:
+        """The block of M2 that lowers M1's loss most."""
+        found = strongest_block(self.tables["layers"])
+        return found[0] if found else "not known"
 
     def has(self, verdict: str) -> bool:
         """Whether the study has a verdict: without a fault that was planted there is none."""

@@ -9,11 +9,11 @@ import pytest
 import references
 import torch
 from family_nets import NAMED, PICTURES, TEXTS, Whole
+from refusals import refusal
 from safetensors.torch import load_file, save_file
 from test_checkpoints import names_of_4x
 
 from utils import ranking
-from utils.errors import UserError
 from utils.judge.layers import swap
 from utils.methods import METHODS
 from utils.methods.evidence import Evidence
@@ -238,15 +238,6 @@ def test_the_ffn_of_any_layer_is_named(case):
 
 
 # -- refusals ----------------------------------------------------------------------------------
-
-
-def refusal(folder, **entries):
-    config = json.loads((folder / "config.json").read_text()) | entries
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError) as caught:
-        checkpoints.read_ffn(folder)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.fixture

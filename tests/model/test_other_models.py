@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from refusals import refusal
 from safetensors.torch import load_file, save_file
 
 from utils.errors import UserError
@@ -93,15 +94,6 @@ def test_what_changes_nothing_is_passed_over(names, name):
 def folder(make_vit, tmp_path):
     make_vit().save_pretrained(tmp_path)
     return tmp_path
-
-
-def refusal(folder, **entries):
-    config = json.loads((folder / "config.json").read_text()) | entries
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError) as caught:
-        checkpoints.read_ffn(folder)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,14 @@ def repair_of(shares: list[float]) -> pd.DataFrame:
 def blocks_of(losses: dict[tuple[float, str], float]) -> pd.DataFrame:
     """layers.csv of two folds around these means; put back, every block would look best."""
     rows = [
-        {"fold": fold, "layer": at, "block": block, "direction": direction, "loss": loss}
+        {
+            "fold": fold,
+            "layer": at,
+            "block": block,
+            "direction": direction,
+            "loss": loss,
+            "samples": 256,
+        }
         for (at, block), mean in losses.items()
         for fold, off in ((0, -0.1), (1, 0.1))
         for direction, loss in (("into_m1", mean + off), ("back_to_m1", 0.0))
@@ -47,9 +54,12 @@ def test_the_table_has_the_share_of_each_fold_under_all():
 @pytest.mark.parametrize(
     ("losses", "named"),
     [
-        (LOSSES, "'ffn 0': M2's in M1 takes the loss over the test samples to 0.450"),
-        (LOSSES | {(np.nan, "head"): 0.3}, "'head': M2's in M1 takes the loss over the test sam"),
-        (LOSSES | {(3.0, "ffn"): 0.25}, "'ffn 3': M2's in M1 takes the loss over the te"),
+        (
+            LOSSES,
+            "'ffn 0': M2's in M1 takes the loss to 0.450, over the 256 test samples of a fold",
+        ),
+        (LOSSES | {(np.nan, "head"): 0.3}, "'head': M2's in M1 takes the loss to 0.300"),
+        (LOSSES | {(3.0, "ffn"): 0.25}, "'ffn 3': M2's in M1 takes the loss to 0.250"),
     ],
 )
 def test_little_is_said_with_the_block_that_carries_most(losses, named):

@@ -24,7 +24,7 @@ def layer_table(repair: pd.DataFrame) -> pd.DataFrame:
 def strongest_block(blocks: pd.DataFrame) -> tuple[str, float] | None:
     """The block of M2 that lowers M1's loss most, and that loss, mean over folds.
 
-    blocks : the folds' layers.csv (step 8), of all their test samples. None without any.
+    blocks : the folds' layers.csv (step 8), of the test samples that were run. None without any.
     """
     rows = blocks[blocks["direction"] == INTO_M1]
     if not len(rows):
@@ -50,8 +50,9 @@ def little_in_words(layer: pd.DataFrame, blocks: pd.DataFrame) -> list[str]:
     if most is None:
         return [f"{said}. Run exp-fl-5-8.py to see which block carries most."]
     return [
-        f"{said}. The block that carries most is '{most[0]}': M2's in M1 takes the loss over the "
-        f"test samples to {most[1]:.3f} (step 8)."
+        f"{said}. The block that carries most is '{most[0]}': M2's in M1 takes the loss to "
+        f"{most[1]:.3f}, over the {blocks['samples'].max():,} test samples of a fold that step 8 "
+        "ran the whole model on."
     ]
 
 
