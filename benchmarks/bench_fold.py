@@ -1,7 +1,7 @@
 """Seconds and peak memory of steps 1 and 4 to 10 on one synthetic ViT-Base fold.
 
 Run from the repository's root:
-python -m benchmarks.bench_fold [--root DIR] [--d D] [--samples S] [--bert]
+python -m benchmarks.bench_fold [--root DIR] [--d D] [--samples S] [--bert] [--until STEP]
 
 Every step runs as a user runs it, in a process of its own; `peak_mib` is the
 largest resident size of that process, mapped files included. Step 7 compares
@@ -66,7 +66,11 @@ def run_step(step: int, root: Path) -> dict[str, float | int]:
     """One numbered step on the synthetic fold."""
     where = ["--ds", DS, "--fold", str(FOLD), "--root", str(root)]
     script = [f"exp-fl-5-{step}.py", *where]
-    return {"step": step, **run_process(["-c", WITHOUT_BLOCKS, *script] if step == 8 else script)}
+    found = run_process(["-c", WITHOUT_BLOCKS, *script] if step == 8 else script)
+    print(
+        f"step {step}: {found['seconds']:.0f} s, {found['cpu_s']:.0f} s of processors", flush=True
+    )
+    return {"step": step, **found}
 
 
 def disk_use(paths: FoldPaths, n_weights: int) -> dict[str, float | list[str]]:
@@ -101,8 +105,11 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def measure(root: Path, shape: Shape) -> tuple[pd.DataFrame, dict]:
-    """Make the fold below `root` and run the steps: the table, and the use of the disk."""
+def measure(root: Path, shape: Shape, until: int) -> tuple[pd.DataFrame, dict]:
+    """Make the fold below `root` and run the steps: the table, and the use of the disk.
+
+    Of the steps that do not count in the sum only those up to step `until` run.
+    """
     paths = FoldPaths(root, DS, FOLD)
     sizes = ["--d", str(shape.d), "--samples", str(shape.samples)]
     sizes += ["--bert"] if shape.model == BERT_BASE.model else []
@@ -116,7 +123,7 @@ def measure(root: Path, shape: Shape) -> tuple[pd.DataFrame, dict]:
         "peak_mib": table["peak_mib"].max(),
     }
     disk = disk_use(paths, shape.n_weights) | {"seconds of care": seconds_of(paths, "care")}
-    effects = [run_step(step, root) for step in EFFECT_STEPS]
+    effects = [run_step(step, root) for step in EFFECT_STEPS if step <= until]
     return pd.concat([table, pd.DataFrame([total, *effects])], ignore_index=True), disk
 
 
@@ -132,22 +139,23 @@ def main() -> None:
     parser.add_argument("--bert", action="store_true", help="a BERT-Base of two classes")
     parser.add_argument("--d", type=int, default=base.d, help="hidden size; m = 4d")
     parser.add_argument("--samples", type=int, default=base.samples)
+    parser.add_argument("--until", type=int, default=10, help="the last step to run, 7 or later")
     parser.add_argument("--root", type=Path, help="keep the fold in this empty folder")
     args = parser.parse_args()
     chosen = BERT_BASE if args.bert else base
     shape = replace(chosen, d=args.d, m=4 * args.d, samples=args.samples)
     if args.root is None:
         with tempfile.TemporaryDirectory(prefix="exp-fl-5-bench-") as folder:
-            table, disk = measure(Path(folder), shape)
+            table, disk = measure(Path(folder), shape, args.until)
     else:
         args.root.mkdir(parents=True, exist_ok=True)
-        table, disk = measure(args.root, shape)
+        table, disk = measure(args.root, shape, args.until)
     shown = table.round({"seconds": 2, "cpu_s": 2, "peak_mib": 0}).astype({"peak_mib": int})
     print(shown.to_string(index=False))
     print(f"targets: {LIMIT_S} s and {LIMIT_MIB} MiB for all steps of a ViT-Base fold")
     for name, value in disk.items():
         print(f"{name}: {value}" if name.startswith("seconds") else f"disk, {name}: {value}")
-    if shape == base:
+    if shape == base and args.until >= max(EFFECT_STEPS):
         storage.save_table(OUTPUT, shown.drop(columns="cpu_s"))
 
 

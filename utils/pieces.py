@@ -27,8 +27,14 @@ TILE = 512
 
 @cache
 def cores() -> int:
-    """Threads that torch may use in this process (OMP_NUM_THREADS, else one a core)."""
+    """Threads that torch may use here: OMP_NUM_THREADS, else one a core, or a part of these."""
     return torch.get_num_threads()
+
+
+def use_cores(count: int) -> None:
+    """Let torch use `count` threads in this process from now on."""
+    torch.set_num_threads(count)
+    cores.cache_clear()
 
 
 @contextmanager

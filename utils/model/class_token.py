@@ -2,21 +2,23 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
 from utils.model.families import FAMILIES, Family
 from utils.pieces import Tensors, by_rows
+
+if TYPE_CHECKING:  # the import takes seconds
+    from transformers import PreTrainedModel
 
 # Images that one thread takes through the model at a time.
 IMAGES = 8
 MASK = "attention_mask"
 
 
-def family_of(model: PreTrainedModel) -> Family:
+def family_of(model: "PreTrainedModel") -> Family:
     return FAMILIES[model.config.model_type]
 
 
@@ -52,7 +54,7 @@ def in_pieces(
 
 
 def forward_states(
-    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], precision: str = "fp32"
+    model: "PreTrainedModel", inputs: Mapping[str, torch.Tensor], precision: str = "fp32"
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """h (B, d) and logits (B, C) of one batch, from the model's own forward pass, float32.
 
@@ -78,7 +80,7 @@ def forward_states(
 
 
 def model_states(
-    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]
+    model: "PreTrainedModel", inputs: Mapping[str, torch.Tensor]
 ) -> dict[str, np.ndarray]:
     """a (B, m) and y (B, d) of the first token as the whole model computes them."""
     family, last = family_of(model), model.config.num_hidden_layers - 1

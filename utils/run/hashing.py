@@ -36,6 +36,8 @@ class HashCache:
             known = {}
         self.known = known if isinstance(known, dict) else {}
         self.changed = False
+        self.looked: dict[Path, str | None] = {}
+        self._folders: dict[Path, str] = {}
 
     @staticmethod
     def _stat(path: Path) -> list[int]:
@@ -43,6 +45,12 @@ class HashCache:
         if not stat.S_ISREG(found.st_mode):
             raise UserError(f"{path} is not a file; take it away")
         return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+    def _real(self, path: Path) -> str:
+        """One name for a file: links on the way to it are followed once a folder."""
+        if path.parent not in self._folders:
+            self._folders[path.parent] = os.path.realpath(path.parent)
+        return f"{self._folders[path.parent]}/{path.name}"
 
     def get(
         self, path: Path, kind: str = "file", compute: Callable[[Path], str] = hash_file
@@ -53,7 +61,7 @@ class HashCache:
     def get_together(self, paths: list[Path], kind: str, compute: Callable[[], str]) -> str:
         """`compute()`, from memory while the stat of every one of `paths` is unchanged."""
         try:
-            key = f"{kind}:{'|'.join(os.path.realpath(path) for path in paths)}"
+            key = f"{kind}:{'|'.join(map(self._real, paths))}"
             before = [number for path in paths for number in self._stat(path)]
             entry = self.known.get(key)
             if not (isinstance(entry, list) and entry[:-1] == before):
@@ -65,8 +73,14 @@ class HashCache:
             raise UserError(f"{paths[0]} cannot be read: {error.strerror or error}") from None
         return entry[-1]
 
+    def look(self, path: Path) -> str | None:
+        """Hash of a file, None where there is none: one look serves until `looked` is cleared."""
+        if path not in self.looked:
+            self.looked[path] = self.get(path) if path.is_file() else None
+        return self.looked[path]
+
     def put(self, path: Path, digest: str) -> None:
-        self.known[f"file:{os.path.realpath(path)}"] = [*self._stat(path), digest]
+        self.known[f"file:{self._real(path)}"] = [*self._stat(path), digest]
         self.changed = True
 
     def save(self) -> None:

@@ -172,13 +172,14 @@ class Ledger:
                     now = f" (it is {self.where[name]} now)" if name in self.where else ""
                     return f"the {name} has changed{now}"
                 continue
-            if not (self.paths.results / name).is_file():
+            found = self.hashes.look(self.paths.results / name)
+            if found is None:
                 return f"{name} is missing"
             producer = self.producer(name)
             reason = self.why_stale(producer) if producer else None
             if reason:
                 return f"{name} is out of date ({reason})"
-            if self.hashes.get(self.paths.results / name) != digest:
+            if found != digest:
                 return f"{name} has changed"
         return None
 
@@ -251,6 +252,7 @@ class Ledger:
 
     def commit(self) -> None:
         self._fresh.clear()
+        self.hashes.looked.clear()
         self._producers = None
         self._waiting = self._held
         if self._held:

@@ -2,20 +2,22 @@
 
 What is imported is imported once, and every process does what the one alone would
 do: the bytes are the same. None of them draws bars, and a line says of which fold it is.
+What a summary draws is made side by side too (`in_order`).
 """
 
 import ctypes
+import importlib
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partialmethod
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -23,6 +25,9 @@ from utils.errors import UserError
 from utils.run.paths import FoldPaths
 
 OF_FOLD = Callable[[FoldPaths], Any]
+Result = TypeVar("Result")
+# By name: steps that do without torch do not import it.
+PIECES = "utils.pieces"
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -51,17 +56,17 @@ class Workers:
     """`count` processes that wait for folds; to be made before any thread of torch has run.
 
     step : step 0 keeps its threads, for a training's last bits depend on their number; other steps
-        share the cores, and what they make does not.
+        share the cores, and what they make does not. A last round of fewer folds has them all.
     """
 
     def __init__(self, count: int, step: int, work: OF_FOLD) -> None:
         context = get_context("fork")
         self.lines: dict[Connection, BaseProcess] = {}
+        self.share_cores = step > 0
         sys.stdout.flush()
         for _ in range(count):
             ours, theirs = context.Pipe()
-            share = count if step else 1
-            process = context.Process(target=_serve, args=(theirs, work, share, os.getpid()))
+            process = context.Process(target=_serve, args=(theirs, work, os.getpid()))
             process.start()
             theirs.close()
             self.lines[ours] = process
@@ -98,7 +103,7 @@ class Workers:
         while busy or (waiting and not failed):
             while waiting and free and not failed:
                 line, (place, fold) = free.pop(), waiting.pop(0)
-                line.send(fold)
+                line.send((fold, self._together(place, len(folds))))
                 busy[line] = place
             for line in wait(list(busy)):
                 place = busy.pop(line)
@@ -113,6 +118,12 @@ class Workers:
         if failed:
             raise failed[min(failed)]
 
+    def _together(self, place: int, folds: int) -> int:
+        """How many processes share the cores while the fold at `place` is worked on."""
+        count = len(self.lines) if self.share_cores else 1
+        last = folds % count
+        return last if last and place >= folds - last else count
+
     def _ended(self, line: Connection, paths: FoldPaths) -> Defect:
         self.lines[line].join()
         status = self.lines[line].exitcode
@@ -122,17 +133,50 @@ class Workers:
         )
 
 
-def _serve(line: Connection, work: OF_FOLD, share: int, parent: int) -> None:
-    """Work on the folds that come along the line, until the process is ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process then
+def in_order(count: int, pieces: Sequence[Callable[[], Result]]) -> Iterator[Result]:
+    """What each of `pieces` returns, in their order, made by up to `count` processes.
+
+    The processes are forked here: to be called where no thread of torch has run, or with 1.
+    A piece may be anything that can be called; what it returns has to be picklable.
+    """
+    if count == 1 or len(pieces) < 2:
+        yield from (piece() for piece in pieces)
+        return
+    sys.stdout.flush()
+    context = get_context("fork")
+    held = (pieces, os.getpid())
+    with context.Pool(min(count, len(pieces)), _hold, held) as pool:
+        yield from pool.imap(_call, range(len(pieces)))
+
+
+def _hold(pieces: Sequence[Callable[[], Any]], parent: int) -> None:
+    _end_with(parent)
+    _call.pieces = pieces
+
+
+def _call(number: int) -> Any:
+    return _call.pieces[number]()
+
+
+def _end_with(parent: int) -> None:
+    """Have this process end where the parent does, whatever ends that; an interrupt is its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)
     if os.getppid() != parent:  # it was gone before that was asked for
-        return
+        os._exit(0)
+
+
+def _serve(line: Connection, work: OF_FOLD, parent: int) -> None:
+    """Work on the folds that come along the line, until the process is ended."""
+    _end_with(parent)
     tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
-    _share_cores(share)
+    torch = sys.modules.get("torch")
+    cores = torch.get_num_threads() if torch else 1
     terminal = sys.stdout
     while True:
-        paths: FoldPaths = line.recv()
+        paths, together = line.recv()
+        if torch:
+            importlib.import_module(PIECES).use_cores(max(1, cores // together))
         sys.stdout = NamedLines(terminal, f"fold {paths.fold}")
         line.send(_answer(work, paths))
 
@@ -146,10 +190,3 @@ def _answer(work: OF_FOLD, paths: FoldPaths) -> tuple[bool, Any]:
     except Exception:
         traceback.print_exc()
         return False, Defect(f"{paths.name}: a defect of ours, see above")
-
-
-def _share_cores(count: int) -> None:
-    """Let torch use its part of the cores."""
-    torch = sys.modules.get("torch")
-    if torch is not None and count > 1:
-        torch.set_num_threads(max(1, torch.get_num_threads() // count))

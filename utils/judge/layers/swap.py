@@ -8,15 +8,18 @@ block is the receiver's and computed once for all blocks behind it (docs/definit
 
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import PreTrainedModel
 
 from utils.model.class_token import MASK, family_of, in_pieces
 from utils.model.tail import activation_function
+
+if TYPE_CHECKING:  # the import takes seconds, and who summarises needs only names
+    from transformers import PreTrainedModel
 
 COLUMNS = [
     "ds", "fold", "layer", "block", "direction", "samples", "loss", "accuracy", "repaired",
@@ -40,7 +43,7 @@ def chosen_images(n_samples: int, most: int | None, seed: int) -> np.ndarray:
 
 
 def rest(
-    model: PreTrainedModel, x: torch.Tensor, mask: torch.Tensor | None, start: int
+    model: "PreTrainedModel", x: torch.Tensor, mask: torch.Tensor | None, start: int
 ) -> torch.Tensor:
     """From the state before layer `start` to the state before the head, (b, tokens, d)."""
     halves = family_of(model).halves
@@ -49,11 +52,11 @@ def rest(
     return x
 
 
-def layers_of(model: PreTrainedModel) -> nn.ModuleList:
+def layers_of(model: "PreTrainedModel") -> nn.ModuleList:
     return model.get_submodule(family_of(model).layer[-1].removesuffix(".{}"))
 
 
-def head(model: PreTrainedModel, x: torch.Tensor) -> torch.Tensor:
+def head(model: "PreTrainedModel", x: torch.Tensor) -> torch.Tensor:
     """Final LayerNorm where there is one, and the head's maps, on the first token, (b, C)."""
     family = family_of(model)
     x = x[:, :1]
@@ -67,7 +70,7 @@ def head(model: PreTrainedModel, x: torch.Tensor) -> torch.Tensor:
 
 
 def swapped_logits(
-    receiver: PreTrainedModel, donor: PreTrainedModel, inputs: Mapping[str, torch.Tensor]
+    receiver: "PreTrainedModel", donor: "PreTrainedModel", inputs: Mapping[str, torch.Tensor]
 ) -> torch.Tensor:
     """Logits of the receiver, and of it with each block of the donor in its place.
 
@@ -94,7 +97,7 @@ def swapped_logits(
 
 
 def piecewise_logits(
-    receiver: PreTrainedModel, donor: PreTrainedModel, inputs: Mapping[str, torch.Tensor]
+    receiver: "PreTrainedModel", donor: "PreTrainedModel", inputs: Mapping[str, torch.Tensor]
 ) -> torch.Tensor:
     """`swapped_logits` of a batch; threads take a few samples each (utils.pieces)."""
     return in_pieces(partial(swapped_logits, receiver, donor), inputs)

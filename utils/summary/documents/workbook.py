@@ -4,7 +4,7 @@ import io
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,6 +68,7 @@ class Looks:
     def __init__(self, book: Workbook) -> None:
         self.book = book
         self.known: dict[str, Format] = {}
+        self.of_row: dict[tuple[str, ...], list[Format | None]] = {}
 
     def of(self, **properties: Any) -> Format:
         """The format of these properties, as XlsxWriter names them."""
@@ -78,6 +79,12 @@ class Looks:
 
     def number(self, shape: str) -> Format | None:
         return None if shape == "General" else self.of(num_format=shape)
+
+    def numbers(self, shapes: tuple[str, ...]) -> list[Format | None]:
+        """Those of a row."""
+        if shapes not in self.of_row:
+            self.of_row[shapes] = [self.number(shape) for shape in shapes]
+        return self.of_row[shapes]
 
 
 def render(
@@ -136,8 +143,8 @@ def add_front(book: Workbook, looks: Looks, front: Front) -> None:
     write_text(sheet, first - 1, front.heading, widths, looks.of(**WRAPPED, bold=True))
     write_front_headers(sheet, looks, first, table)
     last = first + 1 + len(table)
-    for row, values in enumerate(table.itertuples(index=False, name=None), first + 2):
-        write_row(sheet, row, values, [looks.number(shape) for shape in shown])
+    for row, values in enumerate(rows_of(table), first + 2):
+        write_row(sheet, row, values, looks.numbers(tuple(shown)))
     for group in filter(None, table.columns.unique(0)):
         lift = table.columns.get_loc((group, LIFT))
         sheet.conditional_format(first + 2, lift, last, lift, COLOURS)
@@ -182,9 +189,9 @@ def add_sheet(book: Workbook, looks: Looks, title: str, table: pd.DataFrame) -> 
     for cells in lift_ranges(table):
         sheet.conditional_format(cells, COLOURS)
     sheet.write_row(0, 0, map(str, table.columns), looks.of(**HEADER))
-    rows = zip(table.itertuples(index=False, name=None), row_formats(table, shown), strict=True)
+    rows = zip(rows_of(table), row_formats(table, shown), strict=True)
     for row, (values, formats) in enumerate(rows, 1):
-        write_row(sheet, row, values, [looks.number(shape) for shape in formats])
+        write_row(sheet, row, values, looks.numbers(formats))
 
 
 def add_read_me(book: Workbook, looks: Looks, meanings: dict[str, str], notes: list[str]) -> None:
@@ -201,13 +208,28 @@ def add_read_me(book: Workbook, looks: Looks, meanings: dict[str, str], notes: l
 def write_row(
     sheet: Worksheet, row: int, values: Sequence[Any], looks: Sequence[Format | None]
 ) -> None:
-    """Values beside each other; a cell is empty where a value does not exist."""
+    """Values beside each other; a cell is empty where a value is None."""
     for column, (value, look) in enumerate(zip(values, looks, strict=True)):
         if isinstance(value, str):
-            if value:
-                sheet.write_string(row, column, value)
-        elif not pd.isna(value) and np.isfinite(value):
+            sheet.write_string(row, column, value)
+        elif value is not None:
             sheet.write_number(row, column, value, look)
+
+
+def rows_of(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table, None for what no cell shows: no value, no finite number, no text."""
+    return zip(*(cells_of(table.iloc[:, i]) for i in range(table.shape[1])), strict=True)
+
+
+def cells_of(values: pd.Series) -> list[Any]:
+    if pd.api.types.is_numeric_dtype(values):  # hundreds of thousands: looked at together
+        finite = np.isfinite(values.to_numpy(dtype=np.float64, na_value=np.nan))
+        return [v if f else None for v, f in zip(values.tolist(), finite.tolist(), strict=True)]
+    return [value if is_shown(value) else None for value in values]
+
+
+def is_shown(value: Any) -> bool:
+    return bool(value) if isinstance(value, str) else not pd.isna(value) and np.isfinite(value)
 
 
 def row_height(texts: Iterable[str], widths: Iterable[float]) -> float:
@@ -241,15 +263,15 @@ def number_format(name: str, values: pd.Series) -> str:
     return "#,##0.0" if largest >= 10_000 else "0.0000"
 
 
-def row_formats(table: pd.DataFrame, shown: dict[str, str]) -> list[list[str]]:
+def row_formats(table: pd.DataFrame, shown: dict[str, str]) -> list[tuple[str, ...]]:
     """Number formats of every row; in a long table each metric has those of its own values.
 
     shown : the formats of whole columns.
     """
     if "metric" not in table:
-        return [list(shown.values())] * len(table)
+        return [tuple(shown.values())] * len(table)
     of_metric = {
-        metric: [number_format(str(name), rows[name]) for name in table.columns]
+        metric: tuple(number_format(str(name), rows[name]) for name in table.columns)
         for metric, rows in table.groupby("metric", sort=False)
     }
     return [of_metric[metric] for metric in table["metric"]]

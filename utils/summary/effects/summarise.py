@@ -56,7 +56,12 @@ def summarise(jobs: list[cli.Job]) -> str:
             with task:
                 # Imports the plots.
                 importlib.import_module(WRITER).write(
-                    task, paths, [job.paths for job in jobs], first.constants, files
+                    task,
+                    paths,
+                    [job.paths for job in jobs],
+                    first.constants,
+                    files,
+                    first.args.jobs,
                 )
         ledger.hashes.save()
     finally:

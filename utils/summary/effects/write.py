@@ -70,10 +70,11 @@ def write(
     folds: list[FoldPaths],
     constants: dict[str, Any],
     files: dict[str, list[Path]],
+    jobs: int,
 ) -> None:
     """Tables, figures and sentences of what there is; a part that no fold has is left out.
 
-    files : the tables to be read, by the folds' names.
+    files : the tables to be read, by the folds' names. jobs : processes that draw.
     """
     n_folds = constants["N_FOLDS"]
     judged = read_judged(folds, files, constants)
@@ -102,7 +103,7 @@ def write(
     rankings = method_rankings(folds, current, constants) or [list(by_place(places))]
     shown = figures.EffectTables(judged.transplants, judged.layers, both, found, places)
     drawn = figures.every_figure(shown, styles.assign(rankings), widths_of(constants))
-    captions = save_figures(task, paths, drawn, constants)
+    captions = save_figures(task, paths, drawn, constants, jobs)
     said = verdicts.prediction_in_words(predicts, trained)
     said += recovery.sentences(correlated, agreement, judged.values, n_folds)
     if repeated := describe([fold.fold for fold in folds], n_folds):

@@ -1,11 +1,13 @@
 """Saves figures, and gathers what stands under them."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from utils import drawing
+from utils.run.side_by_side import in_order
 from utils.run.summary_paths import SummaryPaths
 from utils.run.task import Task
 from utils.summary.documents import latex
@@ -31,21 +33,36 @@ def formats(constants: dict[str, Any]) -> list[str]:
 
 
 def save_figures(
-    task: Task, paths: SummaryPaths, figures: Iterable[ToDraw], constants: dict[str, Any]
+    task: Task,
+    paths: SummaryPaths,
+    figures: Iterable[ToDraw],
+    constants: dict[str, Any],
+    jobs: int = 1,
 ) -> Captions:
-    """Write each figure in every form; a line for characters that no font has."""
+    """Write each figure in every form; a line for characters that no font has.
+
+    jobs : processes that draw.
+    """
     captions: dict[str, str] = {}
     missing: set[str] = set()
     wanted = list(figures)
     if wanted:
         print(f"draws {len(wanted)} figure{'s' * (len(wanted) > 1)}", flush=True)
-    for one in tqdm(wanted, desc="figures", unit="figure"):
-        target, figure = paths.figure(one.name, one.width, one.truth), one.draw()
-        for suffix in formats(constants):
-            task.save_bytes(target.with_suffix(f".{suffix}"), drawing.render(figure, suffix))
+    made = in_order(jobs, [partial(drawn, one, formats(constants)) for one in wanted])
+    bar = tqdm(made, desc="figures", unit="figure", total=len(wanted))
+    for one, (contents, unknown) in zip(wanted, bar, strict=True):
+        target = paths.figure(one.name, one.width, one.truth)
+        for suffix, content in contents.items():
+            task.save_bytes(target.with_suffix(f".{suffix}"), content)
         captions[one.title] = one.caption.strip()
-        missing |= drawing.missing_glyphs(figure)
+        missing |= unknown
     if missing:
         print(NO_GLYPH.format("".join(sorted(missing))))
     text = "\n\n".join(f"{name}: {caption}" for name, caption in captions.items())
     return Captions(text, latex.figures(captions, widths_of(constants)))
+
+
+def drawn(one: ToDraw, forms: list[str]) -> tuple[dict[str, bytes], set[str]]:
+    """A figure in every form, by suffix, and the characters that no font has."""
+    figure = one.draw()
+    return {form: drawing.render(figure, form) for form in forms}, drawing.missing_glyphs(figure)

@@ -63,7 +63,8 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
             with task:
                 # Imports the plots.
                 writer = importlib.import_module(WRITER)
-                writer.write(task, paths, writer.gather(folds, first.constants), first.constants)
+                found = writer.gather(folds, first.constants)
+                writer.write(task, paths, found, first.constants, first.args.jobs)
         task = plan_documents(ledger, folds, records, tables)
         refresh_documents(task, paths, folds, first.constants, tables)
         ledger.hashes.save()

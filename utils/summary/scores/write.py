@@ -114,8 +114,13 @@ def refuse_other_sizes(views: list[View]) -> None:
             )
 
 
-def write(task: Task, paths: SummaryPaths, found: Summarised, constants: dict[str, Any]) -> None:
-    """Write tables and figures."""
+def write(
+    task: Task, paths: SummaryPaths, found: Summarised, constants: dict[str, Any], jobs: int
+) -> None:
+    """Write tables and figures.
+
+    jobs : processes that draw.
+    """
     sheets = found.sheets
     task.save_table(paths.table("overview"), found.overview)
     for name in ("Verdict", "Summary", "Comparisons", "Times"):
@@ -127,7 +132,7 @@ def write(task: Task, paths: SummaryPaths, found: Summarised, constants: dict[st
     figures = catalogue.every_figure(
         found.views, across, found.seconds, constants["POSITIVE_PERCENT"], widths_of(constants)
     )
-    captions = save_figures(task, paths, figures, constants)
+    captions = save_figures(task, paths, figures, constants, jobs)
     task.save_bytes(paths.captions, f"{captions.text}\n".encode())
     task.save_bytes(paths.latex_captions, captions.latex.encode())
 

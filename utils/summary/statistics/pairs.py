@@ -51,8 +51,7 @@ def compare_pair(
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or not np.isfinite([a, b]).all():
         raise ValueError("a pair needs one finite value per fold on both sides")
-    # A difference that is only rounding is no difference: it has no sign.
-    b = np.where(np.abs(a - b) <= ROUNDING * np.maximum(np.abs(a), np.abs(b)), a, b)
+    b = without_rounding(a, b)
     differences = a - b
     plain = paired_t(differences, level)
     corrected = nadeau_bengio(differences, n_folds or len(a), level)
@@ -72,6 +71,11 @@ def compare_pair(
         rank_biserial=rank_biserial(differences),
         a12=a12(a, b),
     )
+
+
+def without_rounding(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`b`, with the values of `a` where they differ by rounding alone: that has no sign."""
+    return np.where(np.abs(a - b) <= ROUNDING * np.maximum(np.abs(a), np.abs(b)), a, b)
 
 
 def average_ranks(table: pd.DataFrame, higher_is_better: bool = True) -> pd.Series:

@@ -10,8 +10,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from utils.summary.statistics.pairs import compare_pair
-from utils.summary.statistics.t_tests import holm
+from utils.summary.statistics.pairs import compare_pair, without_rounding
+from utils.summary.statistics.t_tests import holm, nadeau_bengio
 
 SIGNIFICANT = 0.05
 COLUMNS = [
@@ -36,11 +36,13 @@ def resolution(values: pd.DataFrame, n_folds: int) -> dict[str, float]:
     All but counts and sd_between_methods are NaN with one fold.
     """
     halves, p = [], []
-    for a, b in combinations(values.columns, 2):
-        both = values[[a, b]].dropna().to_numpy(dtype=np.float64)  # (F, 2)
-        one = compare_pair(both[:, 0], both[:, 1], n_folds)
-        halves.append((one.corrected_high - one.corrected_low) / 2)
-        p.append(one.corrected_p)
+    cells = values.to_numpy(dtype=np.float64)
+    for pair in combinations(range(cells.shape[1]), 2):
+        both = cells[:, pair]  # (F, 2)
+        a, b = both[~np.isnan(both).any(axis=1)].T
+        one = nadeau_bengio(a - without_rounding(a, b), n_folds)
+        halves.append((one.high - one.low) / 2)
+        p.append(one.p)
     known = np.array(halves)[np.isfinite(halves)]
     several = len(values) > 1
     return {

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 # Differences smaller than this share of the values they come from are rounding.
 ROUNDING = 1e-12
@@ -109,10 +109,9 @@ def _t_test(values: np.ndarray, variance_factor: float, level: float) -> TTest:
     mean = values.mean()
     error = math.sqrt(values.var(ddof=1) * variance_factor)
     t = mean / error
-    half = stats.t.ppf((1 + level) / 2, df) * error
-    return TTest(
-        float(t), float(2 * stats.t.sf(abs(t), df)), float(mean - half), float(mean + half)
-    )
+    # Student's distribution itself: scipy.stats.t gives the same numbers at ten times the cost.
+    half = stdtrit(df, (1 + level) / 2) * error
+    return TTest(float(t), float(2 * stdtr(df, -abs(t))), float(mean - half), float(mean + half))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
