@@ -1,5 +1,6 @@
 """Fine-tuning a classifier on one fold with the HF Trainer, a checkpoint per epoch."""
 
+import gc
 import logging
 import os
 import shutil
@@ -31,6 +32,7 @@ from utils.model.base_model import build_model
 from utils.model.progress import Progress
 from utils.model.training_data import make_rows, read_splits
 from utils.pieces import cpu_threads
+from utils.run.cli import Job
 from utils.run.log import silent_log
 from utils.run.paths import FoldPaths
 
@@ -43,7 +45,7 @@ def train_fold(
     profile: Profile,
     seed: int,
     base_model: str | None,
-    workers: int | None,
+    workers: int,
     resume_from: Path | None,
     log: logging.Logger,
 ) -> str:
@@ -89,7 +91,7 @@ def replay_epoch(
     data_seed: int,
     m1: Path,
     destination: Path,
-    workers: int | None,
+    workers: int,
 ) -> str:
     """The last epoch again from M1 (weights, optimizer, scheduler), the data in another order.
 
@@ -131,7 +133,7 @@ def make_trainer(
     seed: int,
     data_seed: int,
     base_model: str | None,
-    workers: int | None,
+    workers: int,
     destination: Path,
     save_only_model: bool = False,
 ) -> Trainer:
@@ -184,7 +186,11 @@ def train(
         cpu_threads(profile.cpu_threads),
         closing(progress),
     ):
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        gc.freeze()  # the Trainer collects garbage: through all that was imported, if it may
+        try:
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        finally:
+            gc.unfreeze()
     if trainer.is_world_process_zero():
         shutil.rmtree(paths.training_staging, ignore_errors=True)
     return str(trainer.args.device)
@@ -235,7 +241,7 @@ def training_arguments(
     output_dir: Path,
     profile: Profile,
     seed: int,
-    workers: int | None,
+    workers: int,
     data_seed: int | None = None,
     save_only_model: bool = False,
 ) -> TrainingArguments:
@@ -269,9 +275,7 @@ def training_arguments(
         logging_steps=LOG_EVERY,
         # The model's forward does not know the columns of the data set.
         remove_unused_columns=False,
-        dataloader_num_workers=images.preprocessing_workers(
-            workers, int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        ),
+        dataloader_num_workers=workers,
         # Without a GPU: no pinned memory, and processes that talk through gloo.
         use_cpu=not torch.accelerator.is_available(),
         # Nothing leaves the machine.
@@ -279,6 +283,12 @@ def training_arguments(
         # Every parameter of a classifier takes part in the loss.
         ddp_find_unused_parameters=False,
     )
+
+
+def loader_workers(job: Job) -> int:
+    """Processes that prepare what this one trains on, beside the other processes' and folds'."""
+    processes = job.together * int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return images.preprocessing_workers(job.constants["PREPROCESSING_WORKERS"], processes)
 
 
 def device_count() -> int:

@@ -148,7 +148,7 @@ def make_loader(
     feed = feeding.load_feed(checkpoint, config, profile)
     default = max(CPU_BATCH, IMAGES * cores()) if device.type == "cpu" else GPU_BATCH
     batch = job.constants["INFERENCE_BATCH_SIZE"] or default
-    workers = workers_for(len(dataset), job.constants["PREPROCESSING_WORKERS"])
+    workers = workers_for(len(dataset), job.constants["PREPROCESSING_WORKERS"], job.together)
     return DataLoader(
         feed.rows(dataset, columns, split),
         batch_size=batch,
@@ -179,11 +179,14 @@ def require_classes(
         )
 
 
-def workers_for(n_samples: int, asked: int | None) -> int:
-    """Workers that pay: starting a process costs more than decoding a few thousand small images."""
+def workers_for(n_samples: int, asked: int | None, together: int = 1) -> int:
+    """Workers that pay: starting a process costs more than decoding a few thousand small images.
+
+    together : folds that are worked on at a time.
+    """
     if asked is None and n_samples < 4096:
         return 0
-    return images.preprocessing_workers(asked)
+    return images.preprocessing_workers(asked, together)
 
 
 def plan_forward_pass(inputs: Inputs, data: str) -> Task:

@@ -43,7 +43,7 @@ def make_replays(job: Job, profile: Profile, ledger: Ledger, wanted: int) -> lis
 
         return finetuning.replay_epoch(
             job.paths, profile, job.seed, data_seed, m1, destination,
-            job.constants["PREPROCESSING_WORKERS"],
+            finetuning.loader_workers(job),
         )  # fmt: skip
 
     check_order_zero(job, ledger, m1, m2, replay)

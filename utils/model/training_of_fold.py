@@ -77,7 +77,7 @@ def train(
             profile,
             job.seed,
             job.args.base_model or profile.base_model,
-            job.constants["PREPROCESSING_WORKERS"],
+            finetuning.loader_workers(job),
             resume_from,
             job.log,
         )

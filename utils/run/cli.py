@@ -88,6 +88,11 @@ class Job:
             ) from None
 
     @property
+    def together(self) -> int:
+        """Folds that are worked on at a time."""
+        return folds_together(self.args)
+
+    @property
     def seed(self) -> int:
         """The fold's seed."""
         return self.constants["SEED"] + self.paths.fold
@@ -171,10 +176,13 @@ def workers(
     step: int, args: argparse.Namespace, run_one: Callable[[FoldPaths], tuple[Job, Any]]
 ) -> AbstractContextManager[Workers | None]:
     """The processes that --jobs asks for; None where this one works on all folds itself."""
-    count = min(args.jobs, len(args.fold))
-    if count == 1 or "LOCAL_RANK" in os.environ:  # torchrun has its own processes
-        return nullcontext()
-    return Workers(count, step, run_one)
+    count = folds_together(args)
+    return nullcontext() if count == 1 else Workers(count, step, run_one)
+
+
+def folds_together(args: argparse.Namespace) -> int:
+    """As many as --jobs asks for; one under torchrun, which has its own processes."""
+    return 1 if "LOCAL_RANK" in os.environ else min(args.jobs, len(args.fold))
 
 
 def left_out(finished: list[tuple[Job, Any]]) -> list[str]:
