@@ -103,9 +103,16 @@ def descending_keys(scores: np.ndarray) -> np.ndarray:
 def stable_order(keys: np.ndarray) -> np.ndarray:
     """Indices that sort integer `keys` ascending, equal keys by ascending index, int32 (N,).
 
-    torch sorts integers by their digits, on all cores: several times as fast as
-    numpy where there are enough of them to pay for importing it.
+    Of 32 bits each is put before its index in one number of 64: sorting those is many times as
+    fast as sorting indices, and leaves nothing equal. Of 64 bits torch sorts large arrays by
+    their digits.
     """
+    if keys.dtype.itemsize == 4:
+        pairs = keys.astype(np.int64)
+        pairs <<= 32
+        pairs |= np.arange(len(keys), dtype=np.int64)
+        pairs.sort()
+        return pairs.astype(np.int32)
     if len(keys) < ENOUGH_FOR_TORCH:
         return np.argsort(keys, kind="stable").astype(np.int32)
     import torch

@@ -48,8 +48,7 @@ class Ledger:
         where: dict[str, str] | None = None,
         only_look: bool = False,
     ) -> None:
-        self.paths = paths
-        self.only_look = only_look
+        self.paths, self.only_look = paths, only_look
         self.where = where or {}
         self.step = step
         self.constants = json.loads(json.dumps(constants))
@@ -58,6 +57,7 @@ class Ledger:
         self.device = "cpu"
         self.hashes = HashCache(paths.hash_cache)
         self.content = read_provenance(paths)
+        self._texts = storage.Texts(of=("tasks", "code"))
         self._external_hashes: dict[str, str] = {}
         self.source = Source(self.hashes)
         self._fresh: dict[str, str | None] = {}
@@ -80,7 +80,7 @@ class Ledger:
     def code(self, module: str) -> str:
         """Hash of a module and of all that it imports; kept with the hash of each of them."""
         digest = self.source.digest(module)
-        self.content.setdefault("code", {})[digest] = self.source.closure(module)
+        self.content.setdefault("code", {}).setdefault(digest, self.source.closure(module))
         return digest
 
     def changed_module(self, name: str, digest: str | None) -> str:
@@ -260,7 +260,7 @@ class Ledger:
         if self._run is not None:
             self.content["runs"][self._run]["end"] = now()
         forget_code(self.content)
-        storage.save_json(self.paths.provenance, self.content)
+        storage.save_json(self.paths.provenance, self.content, self._texts)
 
     def times(self, shown: Callable[[dict[str, Any]], bool] = lambda _: True) -> pd.DataFrame:
         """The timed things of this step, one a row; `shown` as of `close`."""

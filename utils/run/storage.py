@@ -86,22 +86,45 @@ def save_array(path: Path, array: np.ndarray) -> None:
     write_atomic(path, write, array.nbytes)
 
 
-def save_json(path: Path, value: dict[str, Any]) -> None:
+class Texts:
+    """JSON of values that never change once they are there: each is encoded once.
+
+    of : the entries of a dictionary whose own entries are such values.
+    """
+
+    def __init__(self, of: tuple[str, ...] = ()) -> None:
+        self.of = of
+        self.known: dict[int, tuple[Any, str]] = {}
+
+    def get(self, value: Any) -> str:
+        seen = self.known.get(id(value))
+        if seen is None:  # the value is kept, so that its id stays its own
+            seen = self.known[id(value)] = (value, _encoded(value))
+        return seen[1]
+
+
+def save_json(path: Path, value: dict[str, Any], texts: Texts | None = None) -> None:
     """Save a dictionary as JSON, an entry of it or of its dictionaries per line.
 
     (json's own indentation takes seconds for the thousands of entries of a fold.)
+    texts : of the calls before, where the same dictionary is saved again and again.
     """
-    save_bytes(path, _two_levels(value).encode())
+    texts = texts or Texts()
+    entries = {
+        key: _entry(entry, texts.get if key in texts.of else _encoded)
+        for key, entry in value.items()
+    }
+    save_bytes(path, (_braced(entries, "\n ") + "\n").encode())
 
 
-def _two_levels(value: dict[str, Any]) -> str:
-    return _braced({key: _entry(entry) for key, entry in value.items()}, "\n ") + "\n"
+def _encoded(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
-def _entry(entry: Any) -> str:
+def _entry(entry: Any, text: Callable[[Any], str]) -> str:
     if not isinstance(entry, dict) or not entry:
-        return json.dumps(entry, ensure_ascii=False)
-    return _braced({k: json.dumps(v, ensure_ascii=False) for k, v in entry.items()}, "\n  ")
+        return _encoded(entry)
+    return _braced({k: text(v) for k, v in entry.items()}, "\n  ")
 
 
 def _braced(encoded: dict[str, str], newline: str) -> str:
