@@ -183,6 +183,7 @@ def test_collate_survives_pickling():
         (64, None, 8, 7),
         (64, 3, 1, 3),
         (4, 0, 1, 0),
+        (2, None, 2, 0),  # two folds on two cores: each prepares its own
     ],
 )
 def test_workers_leave_a_core_to_the_model(monkeypatch, cores, asked, processes, workers):

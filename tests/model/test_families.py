@@ -2,6 +2,8 @@
 
 import copy
 import json
+import re
+from pathlib import Path
 
 import family_nets
 import numpy as np
@@ -188,6 +190,15 @@ def test_every_block_put_into_the_other_model(case):
         assert references.relative_error(found[:, 0], expected) > 1e-3
     assert references.relative_error(found[:, 0], case.states.logits) < 1e-5
     assert sorted(seen) == sorted(name for name, _ in receiver.named_parameters())
+
+
+def test_the_documents_say_what_each_head_holds(case):
+    text = (Path(__file__).parents[2] / "docs" / "definitions.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.count("|") == 5]
+    (held,) = (re.findall("`(.+?)`", row[3]) for row in rows if f"`{case.name}`" in row[0])
+    body = f"{case.family.body}."
+    modules = [case.family.final_norm, *(each.name for each in case.family.head)]
+    assert held == [name.removeprefix(body) for name in modules if name]
 
 
 # -- files -------------------------------------------------------------------------------------

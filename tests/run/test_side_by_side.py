@@ -18,7 +18,7 @@ import small_experiment
 from utils.errors import UserError
 from utils.run import log
 from utils.run.paths import FoldPaths
-from utils.run.side_by_side import Defect, NamedLines, Workers
+from utils.run.side_by_side import Defect, NamedLines, Workers, in_order
 
 STEPS = (1, 2, 4)
 
@@ -119,6 +119,58 @@ def test_folds_are_in_their_order_and_processes_are_kept(tmp_path):
         workers.run(folds_of(tmp_path, 5), finished)
     assert [fold for fold, _ in finished] == [0, 1, 2, 3, 4]
     assert len({process for _, process in finished}) == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "cores"),
+    [
+        (5, 1, [1, 1, 1, 1, 2]),  # a last round of one fold has both cores
+        (4, 1, [1, 1, 1, 1]),
+        (3, 0, [2, 2, 2]),  # a training's bits depend on its threads: as many as alone
+    ],
+)
+def test_folds_share_the_cores(tmp_path, monkeypatch, count, step, cores):
+    import torch
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    finished = []
+
+    def work(_: FoldPaths) -> int:
+        return asked[-1]
+
+    with Workers(2, step, work) as workers:
+        workers.run(folds_of(tmp_path, count), finished)
+    assert finished == cores
+
+
+def test_pieces_are_made_by_several_processes_and_come_in_order(capfd):
+    def piece(number: int):
+        def call() -> tuple[int, int]:
+            time.sleep(0.2 if number == 0 else 0.01)
+            return number, os.getpid()
+
+        return call
+
+    pieces = [piece(number) for number in range(5)]
+    made = list(in_order(2, pieces))
+    assert [number for number, _ in made] == [0, 1, 2, 3, 4]
+    assert len({process for _, process in made}) == 2 and os.getpid() not in dict(made).values()
+    assert {process for _, process in in_order(1, pieces)} == {os.getpid()}
+    assert list(in_order(2, [])) == []
+
+    def divide() -> float:
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        list(in_order(2, [piece(1), divide]))
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(Defect, match=r"ended from outside.*smaller --jobs"):
+        list(in_order(2, [piece(1), die]))
 
 
 def test_a_defect_and_a_process_that_was_killed(tmp_path, capfd):

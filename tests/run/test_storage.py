@@ -251,6 +251,33 @@ def test_json_comes_back(tmp_path, value):
     assert json.loads(path.read_text(encoding="utf-8")) == value
 
 
+def test_what_does_not_change_is_encoded_once(tmp_path, monkeypatch):
+    """The file is that of a call without memory, also where an entry was replaced or taken out."""
+    texts, path = storage.Texts(of=("tasks",)), tmp_path / "x.json"
+    encoded = []
+    dumps = json.dumps
+    monkeypatch.setattr(
+        storage.json, "dumps", lambda value, **how: (encoded.append(value), dumps(value, **how))[1]
+    )
+    old = {"ü": [1, 2]}
+    value = {"ds": "x", "runs": {"run-1": {"end": None}}, "tasks": {"a": old, "b": {"c": 1}}}
+    for change in (
+        lambda: None,
+        lambda: value["runs"]["run-1"].update(end=3),
+        lambda: value["tasks"].update(b={"c": 2}, d={"e": 5}),
+        lambda: value["tasks"].pop("a"),
+    ):
+        change()
+        storage.save_json(path, value, texts)
+        remembered = path.read_bytes()
+        assert json.loads(remembered) == value
+        assert encoded.count(old) <= 1 and encoded.count({"c": 1}) <= 1
+        before = encoded[:]
+        storage.save_json(path, value)
+        assert path.read_bytes() == remembered
+        encoded[:] = before
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "deep" / "x.bin"
     storage.save_bytes(path, b"old")

@@ -12,6 +12,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partialmethod
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -138,15 +140,24 @@ def in_order(count: int, pieces: Sequence[Callable[[], Result]]) -> Iterator[Res
 
     The processes are forked here: to be called where no thread of torch has run, or with 1.
     A piece may be anything that can be called; what it returns has to be picklable.
+
+    Raises
+    ------
+    Defect : a process was ended from outside.
     """
     if count == 1 or len(pieces) < 2:
         yield from (piece() for piece in pieces)
         return
     sys.stdout.flush()
-    context = get_context("fork")
-    held = (pieces, os.getpid())
-    with context.Pool(min(count, len(pieces)), _hold, held) as pool:
-        yield from pool.imap(_call, range(len(pieces)))
+    count, held = min(count, len(pieces)), (pieces, os.getpid())
+    try:
+        with ProcessPoolExecutor(count, get_context("fork"), _hold, held) as pool:
+            yield from pool.map(_call, range(len(pieces)))
+    except BrokenProcessPool:
+        raise Defect(
+            "a process of this step was ended from outside; where memory is short, run it again "
+            "with a smaller --jobs"
+        ) from None
 
 
 def _hold(pieces: Sequence[Callable[[], Any]], parent: int) -> None:
