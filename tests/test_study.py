@@ -11,6 +11,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
+import small_experiment
 import torch
 from idx_files import pictures, write_split
 from safetensors.torch import load_file
@@ -33,30 +34,61 @@ STEPS = 3
 COMMIT = "c" * 40
 
 
-def run(*command: str, cwd: Path) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+# A method of each kind, few draws, one fault of either kind: each by itself is tested elsewhere.
+METHODS = ("grad_loss", "bl", "magnitude", "ig", "vdiff")
+LESS = {
+    "METHODS_TO_RUN": repr(METHODS),
+    "PERMUTATION_DRAWS": "99",
+    "BOOTSTRAP_DRAWS": "99",
+    "PLANTED_FAULTS": "1",
+    "LAYER_SAMPLES": "16",
+    "FIGURE_FORMATS": "(\"png\",)",
+    "TOP_RANKS": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """What the study is run by: the project, its constants those of LESS."""
+    folder = tmp_path_factory.mktemp("project")
+    for part in ("utils", "benchmarks"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+    for script in ROOT.glob("exp-fl-5-*.py"):
+        shutil.copy(script, folder)
+    small_experiment.set_constants(folder, **LESS)
+    return folder
+
+
+def run(project: Path, *command: str, cwd: Path) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(project), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True
     )
 
 
-def pretrain_here(root: Path, *options: str) -> subprocess.CompletedProcess:
-    return run(
-        "-m", "benchmarks.pretrain", "--ds", "fashion", "--data-dir", "idx", *options, cwd=root
-    )
+OF_BASE = ("--ds", "fashion", "--data-dir", "idx")
+
+
+def pretrain_here(monkeypatch, capsys, root: Path, *options: str) -> tuple[int, str, str]:
+    """Exit status and both outputs of benchmarks.pretrain."""
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["pretrain", *OF_BASE, *options])
+    return pretrain.main(), *capsys.readouterr()
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
+def root(project, tmp_path_factory) -> Path:
     """600 pictures, the base model made of them, and fold 0 trained from it."""
     root = tmp_path_factory.mktemp("fashion")
     write_split(root / "idx", "train", *pictures(600, 0), packed=True)
     write_split(root / "idx", "t10k", *pictures(40, 1), packed=True)
-    done = pretrain_here(root, "--steps", str(STEPS), "--patch", "7")
+    steps = ["--steps", str(STEPS), "--patch", "7"]
+    done = run(project, "-m", "benchmarks.pretrain", *OF_BASE, *steps, cwd=root)
     assert done.returncode == 0, done.stderr
     assert f"base_vit_fashion: {STEPS} steps with seed 777 on 540 pictures" in done.stdout
-    step_0 = [str(ROOT / "exp-fl-5-0.py"), "--ds", "fashion", "--fold", "0", "--data-dir", "idx"]
-    done = run(*step_0, "--base-model", str(root / "base_vit_fashion"), "--replays", "1", cwd=root)
+    step_0 = [str(project / "exp-fl-5-0.py"), *OF_BASE, "--fold", "0", "--replays", "1"]
+    done = run(project, *step_0, "--base-model", str(root / "base_vit_fashion"), cwd=root)
     assert done.returncode == 0, done.stderr
     return root
 
@@ -114,16 +146,17 @@ def test_step_0_records_what_the_base_was(root, base):
     assert record["base_model"] == FASHION.base_model
 
 
-def test_a_base_that_is_there_is_kept_and_another_is_refused(root, base):
+def test_a_base_that_is_there_is_kept_and_another_is_refused(monkeypatch, capsys, root, base):
+    def pretrained(*options: str) -> tuple[int, str, str]:
+        return pretrain_here(monkeypatch, capsys, root, *options)
+
     before = (base / "model.safetensors").stat().st_mtime_ns
-    assert "kept as it is" in pretrain_here(root, "--steps", str(STEPS), "--patch", "7").stdout
-    done = pretrain_here(root, "--steps", "4", "--patch", "7")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1
-    assert "was made otherwise (steps was 3, now 4)" in done.stderr
-    done = pretrain_here(root, "--out", "idx")
-    assert done.returncode == 2
-    assert "no readable pretrain.json" in done.stderr
+    assert "kept as it is" in pretrained("--steps", str(STEPS), "--patch", "7")[1]
+    status, out, err = pretrained("--steps", "4", "--patch", "7")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "was made otherwise (steps was 3, now 4)" in err
+    status, _, err = pretrained("--out", "idx")
+    assert status == 2 and "no readable pretrain.json" in err
     assert (base / "model.safetensors").stat().st_mtime_ns == before
 
 
@@ -137,16 +170,14 @@ def test_a_base_that_is_there_is_kept_and_another_is_refused(root, base):
         (["--data-dir", "nowhere"], "is not a folder"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(root, options, message):
+def test_a_mistake_is_one_line_and_leaves_nothing(monkeypatch, capsys, root, options, message):
     write_split(root / "broken", "train", *pictures(6, 0))
     file = root / "broken" / "train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:999])
     before = sorted(root.iterdir())
-    done = pretrain_here(root, "--out", "new", *options)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("pretrain: ")
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
+    status, _, err = pretrain_here(monkeypatch, capsys, root, "--out", "new", *options)
+    assert status == 2 and err.startswith("pretrain: ") and err.count("\n") == 1, err
+    assert message in err
     assert sorted(root.iterdir()) == before
 
 
@@ -207,9 +238,9 @@ def test_turns_are_learned():
 
 
 @pytest.fixture(scope="module")
-def studied(root) -> Path:
+def studied(project, root) -> Path:
     done = run(
-        "-m", "benchmarks.study.run", "--data-dir", "idx", "--root", ".", "--fold", "0",
+        project, "-m", "benchmarks.study.run", "--data-dir", "idx", "--root", ".", "--fold", "0",
         "--jobs", "1", cwd=root,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -253,7 +284,7 @@ def test_the_tables_are_those_of_the_results(studied, tables):
     assert failures["repair_images"] == 120
     assert failures["repair_failures"] == (logits.argmax(1) != labels).sum()
     methods = read(tables / "verdicts.csv")
-    assert len(methods) == 24 and methods["retrained (adam)"].notna().all()
+    assert set(methods["method"]) == set(METHODS) and methods["retrained (adam)"].notna().all()
     layers = read(tables / "layers.csv")
     assert len(layers) == 2 * (2 * 4 + 2)  # both directions; 4 layers, embeddings and head
 

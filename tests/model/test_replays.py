@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
 
 def job_of(paths):
     constants = CONSTANTS | {"PREPROCESSING_WORKERS": 0}
-    return Job(0, paths, argparse.Namespace(), constants, LOG)
+    return Job(0, paths, argparse.Namespace(jobs=1, fold=[0]), constants, LOG)
 
 
 def ledger_of(paths):

@@ -38,7 +38,8 @@ OVERRIDES = {
 
 
 def arguments(**given) -> argparse.Namespace:
-    return argparse.Namespace(**{"n": None, "force": False, "mix_constants": False} | given)
+    given = {"n": None, "force": False, "mix_constants": False, "jobs": 1} | given
+    return argparse.Namespace(**given)
 
 
 def job_of(root: Path, fold: int, args=None, **constants) -> cli.Job:

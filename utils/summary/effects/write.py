@@ -70,7 +70,7 @@ def write(
     folds: list[FoldPaths],
     constants: dict[str, Any],
     files: dict[str, list[Path]],
-    jobs: int,
+    jobs: int = 1,
 ) -> None:
     """Tables, figures and sentences of what there is; a part that no fold has is left out.
 
