@@ -42,7 +42,7 @@ LESS = {
     "BOOTSTRAP_DRAWS": "99",
     "PLANTED_FAULTS": "1",
     "LAYER_SAMPLES": "16",
-    "FIGURE_FORMATS": "(\"png\",)",
+    "FIGURE_FORMATS": '("png",)',
     "TOP_RANKS": "1",
 }
 

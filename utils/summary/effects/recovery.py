@@ -10,7 +10,7 @@ from utils.data.setting_names import ALL
 from utils.judge.names import CREDIT, LIFTED, RANDOM, REFERENCES, WEIGHT
 from utils.judge.transplant.walk import ELSEWHERE
 from utils.summary.best import best_in_words
-from utils.summary.scores.means import fold_summary
+from utils.summary.scores.means import fold_cells, fold_summary
 from utils.truth import CHANGE, REPAIR
 
 KEYS = ["level", "method"]
@@ -56,8 +56,7 @@ def spread_table(table: pd.DataFrame, column: str, across: str, n_folds: int) ->
     folds = sorted(table["fold"].unique())
     rows = []
     for key, one in table.groupby(KEYS, sort=False):
-        cells = one.pivot_table(index="fold", columns=across, values=column, dropna=False)
-        values = cells.reindex(folds).to_numpy(dtype=np.float64)
+        values = fold_cells(one.sort_values(across), folds, [column], across)[:, :, 0]
         if np.isfinite(values).any():
             head = dict(zip(KEYS, key, strict=True)) | {"metric": column}
             rows.append(head | fold_summary(values, folds, n_folds))

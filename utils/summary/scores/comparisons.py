@@ -140,13 +140,16 @@ def paired_grids(
         a = broadcast(a, b)
     elif free == [False, True]:
         b = broadcast(b, a)
-    folds = sorted({*a.index} & {*b.index})
-    settings = [name for name in a.columns if name in b.columns]
-    a, b = a.reindex(folds)[settings], b.reindex(folds)[settings]
-    shared = a.notna() & b.notna()
-    a, b = a.where(shared), b.where(shared)
-    some = shared.any(axis=1)
-    return Sides(a[some], b[some], int(shared.sum(axis=1).max()) if len(folds) else 0)
+    if not (a.index.equals(b.index) and a.columns.equals(b.columns)):  # pivots are sorted
+        folds = sorted({*a.index} & {*b.index})
+        settings = [name for name in a.columns if name in b.columns]
+        a, b = a.reindex(folds)[settings], b.reindex(folds)[settings]
+    shared = a.notna().to_numpy() & b.notna().to_numpy()  # (folds, settings)
+    if not shared.all():
+        a, b = a.where(shared), b.where(shared)
+        some = shared.any(axis=1)
+        a, b = a[some], b[some]
+    return Sides(a, b, int(shared.sum(axis=1).max(initial=0)))
 
 
 def broadcast(one: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:

@@ -91,13 +91,18 @@ def _summarise(table: pd.DataFrame, folds: list[int], n_folds: int) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def fold_cells(rows: pd.DataFrame, folds: list[int], metrics: list[str]) -> np.ndarray:
-    """All metrics of one ranking: float64 (folds, settings, metrics), NaN where absent."""
-    settings = rows["setting"].unique()
-    cells = np.full((len(folds), len(settings), len(metrics)), np.nan)
+def fold_cells(
+    rows: pd.DataFrame, folds: list[int], metrics: list[str], across: str = "setting"
+) -> np.ndarray:
+    """All metrics of one ranking: float64 (folds, settings, metrics), NaN where absent.
+
+    rows : one of a fold and setting. across : what stands in the place of settings.
+    """
+    names = rows[across].unique()
+    cells = np.full((len(folds), len(names), len(metrics)), np.nan)
     place = (
         pd.Index(folds).get_indexer(rows["fold"]),
-        pd.Index(settings).get_indexer(rows["setting"]),
+        pd.Index(names).get_indexer(rows[across]),
     )
     cells[place] = rows[metrics].to_numpy(dtype=np.float64)
     return cells
@@ -137,8 +142,9 @@ def permutation_summary(tables: FoldTables, n_folds: int) -> pd.DataFrame:
     for (level, method, top), found in tables.permutation.groupby(
         ["level", "method", "top"], sort=False
     ):
-        for column, metric in PERMUTATION.items():
-            values = found.set_index("fold")[[column]].reindex(tables.folds).to_numpy()
+        cells = fold_cells(found, tables.folds, list(PERMUTATION))
+        for place, (column, metric) in enumerate(PERMUTATION.items()):
+            values = cells[:, :, place]
             row = {"metric": f"{metric}@{top}", "level": level, "method": method}
             row |= fold_summary(values, tables.folds, n_folds)
             if column == "p":
