@@ -32,6 +32,11 @@ LONGEST_FIRST = (
     "test_hf_trainer", "test_training",
 )  # fmt: skip
 
+# Folds of a thousand small files are copied hundreds of times: a disk takes twice as long as
+# memory, where there is so much of it (bytes).
+IN_MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
+NAME = f"exp-fl-5-tests-{os.getuid()}-"
+
 EPS = 1e-6
 # (S, d, m, C, activation); only the first has m = 4d.
 SHAPES = [
@@ -66,6 +71,25 @@ class Toy:
         from utils.methods.evidence import Evidence
 
         return Evidence(self.tail, self.states, neg, pos, seed, points, fold_memo={})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Unless --basetemp says where, temporary folders are made in memory if it has room."""
+    if config.option.basetemp or hasattr(config, "workerinput") or not IN_MEMORY.is_dir():
+        return
+    for left in IN_MEMORY.glob(f"{NAME}*"):  # by a run that failed, to be looked at until now
+        if not Path(f"/proc/{left.name.removeprefix(NAME)}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    if shutil.disk_usage(IN_MEMORY).free >= ROOM:
+        config.option.basetemp = IN_MEMORY / f"{NAME}{os.getpid()}"
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    base = session.config.option.basetemp
+    ours = base and Path(base).name == f"{NAME}{os.getpid()}"
+    if ours and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(base, ignore_errors=True)
 
 
 @pytest.hookimpl(trylast=True)
