@@ -244,7 +244,6 @@ BAD_SPLITS: dict[str, tuple[Damage, tuple[str, ...]]] = {
 @pytest.mark.parametrize("name", BAD_SPLITS)
 def test_without_a_test_split_the_change_is_compared(server, stages, root, name):
     damage, words = BAD_SPLITS[name]
-    shutil.copytree(root / TEST.parent, root / "as it was")
     damage(root)
     refused(run_stage(server, 7, root), "test split", "run exp-fl-5-")
     for step in (2, 3):
@@ -258,6 +257,15 @@ def test_without_a_test_split_the_change_is_compared(server, stages, root, name)
     gone = ("repair_credit", "repair.csv", "_repair.", "specificity", "_test", "settings.csv")
     assert found.keys() == without(stages[7].after, *gone[:-1]).keys()
     assert without(found, *gone) == without(stages[7].after, *gone)
+
+
+@pytest.mark.parametrize("name", ["absent", "a broken picture"])
+def test_with_a_test_split_again_all_is_as_it_was(server, stages, root, name):
+    shutil.copytree(root / TEST.parent, root / "as it was")
+    BAD_SPLITS[name][0](root)
+    for step in (2, 3, 7):
+        run(server, step, root)
+    assert pipeline.results(root).keys() != stages[7].after.keys()
     shutil.rmtree(root / TEST.parent)
     (root / "as it was").rename(root / TEST.parent)
     for step in (2, 3, 7):
