@@ -1,7 +1,6 @@
 """The base model: IDX files, benchmarks.pretrain and step 0 through the scripts, 600 pictures."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys

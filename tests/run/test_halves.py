@@ -84,7 +84,7 @@ def test_a_fold_that_was_never_scored(server, stages, tmp_path):
         (7, {"PERMUTATION_DRAWS": 50}, "PERMUTATION_DRAWS was 49, now 50"),
         (7, {"TRUTHS": ["change"]}, "of step 7 is out of date"),
         (8, {"LAYER_SAMPLES": 7}, "LAYER_SAMPLES was 256, now 7"),
-        (9, {"PLANTED_FAULTS": 4}, "'neurons3' of step 9 is not made yet"),
+        (9, {"PLANTED_FAULTS": 3}, "'neurons2' of step 9 is not made yet"),
     ],
 )
 def test_a_fold_that_is_out_of_date(server, copy, step, constants, said):

@@ -311,6 +311,7 @@ QUICK = {
     "BOOTSTRAP_DRAWS": 49,
     "COMPARED_METRICS": ("lift@1%", "ap/random"),
     "K_PERCENTS": (1, 10),
+    "PLANTED_FAULTS": 2,
 }
 SUMMARY = "summary"
 STAGES = (1, 2, 3, 4, 5, 6, 7, SUMMARY)
