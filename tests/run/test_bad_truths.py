@@ -358,6 +358,12 @@ def test_a_broken_optimizer_is_a_line(server, stages, root, name):
     assert without(pipeline.results(root), *tables) == without(
         stages[7].after, "optimizer_step", *tables
     )
+
+
+def test_with_the_optimizers_state_again_all_is_as_it_was(server, stages, root):
+    (root / M1 / "optimizer.pt").unlink()
+    run(server, 7, root)
+    assert pipeline.results(root) != stages[7].after
     shutil.copy(stages[1].before / M1 / "optimizer.pt", root / M1)
     run(server, 7, root)
     assert pipeline.results(root) == stages[7].after

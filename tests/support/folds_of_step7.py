@@ -38,7 +38,7 @@ OVERRIDES = {
 
 
 def arguments(**given) -> argparse.Namespace:
-    given = {"n": None, "force": False, "mix_constants": False, "jobs": 1} | given
+    given = {"n": None, "force": False, "mix_constants": False, "jobs": 1, "fold": [0]} | given
     return argparse.Namespace(**given)
 
 

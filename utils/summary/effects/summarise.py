@@ -61,7 +61,7 @@ def summarise(jobs: list[cli.Job]) -> str:
                     [job.paths for job in jobs],
                     first.constants,
                     files,
-                    first.args.jobs,
+                    first.together,
                 )
         ledger.hashes.save()
     finally:

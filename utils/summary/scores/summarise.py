@@ -64,7 +64,7 @@ def summarise(jobs: list[cli.Job], mix_constants: bool) -> SummaryPaths:
                 # Imports the plots.
                 writer = importlib.import_module(WRITER)
                 found = writer.gather(folds, first.constants)
-                writer.write(task, paths, found, first.constants, first.args.jobs)
+                writer.write(task, paths, found, first.constants, first.together)
         task = plan_documents(ledger, folds, records, tables)
         refresh_documents(task, paths, folds, first.constants, tables)
         ledger.hashes.save()
