@@ -142,6 +142,13 @@ def test_all_that_is_imported_is_in_the_closure(tmp_path, line, found):
     assert sorted(closure) == sorted({"p.a", *found.split()})
 
 
+def test_a_file_beside_the_repository_is_none_of_its_code(tmp_path):
+    """Whose name is the repository's, as a module's is that of its package."""
+    root = tree(tmp_path / "repo", "import json\nfrom p import c")
+    (tmp_path / "repo.py").write_text("x = 1\n")
+    assert set(source(root).closure("p.a")) == {"p.a", "p.c"}
+
+
 def test_a_change_anywhere_below_is_another_hash(tmp_path):
     tree(tmp_path, "from p import b")
     before = source(tmp_path)

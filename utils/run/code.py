@@ -114,7 +114,8 @@ class Source:
             kind = f"code {module}"
             known = self.hashes.get(path, kind, lambda p: json.dumps(read_code(p, module)))
             digest, names = json.loads(known)
-            self._seen[module] = digest, sorted({self._defined(name) for name in names})
+            # What is no module of ours has no name here: "", which is none either.
+            self._seen[module] = digest, sorted({self._defined(name) for name in names} - {""})
         return self._seen[module]
 
     def _defined(self, name: str) -> str:
