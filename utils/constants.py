@@ -87,7 +87,7 @@ PLANTED_PERCENTS = (1,)
 LAYER_SAMPLES = 256
 
 # Step 10 retrains the first RETRAIN_PERCENTS of the weights of each ranking, under these
-# settings. Each costs as much again: half an hour on two cores for a ViT-Base fold.
+# settings. Each costs as much again: ten minutes on two cores for a ViT-Base fold.
 RETRAIN_PERCENTS = (1,)
 RETRAIN_SETTINGS = ("all",)
 
