@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pipeline
 import pytest
 import small_experiment
 
 from utils.errors import UserError
-from utils.run import log
+from utils.run import log, side_by_side
 from utils.run.paths import FoldPaths
 from utils.run.side_by_side import Defect, NamedLines, Workers, in_order
 
@@ -148,7 +149,7 @@ def test_folds_share_the_cores(tmp_path, monkeypatch, count, step, cores):
     assert finished == cores
 
 
-def test_pieces_are_made_by_several_processes_and_come_in_order(capfd):
+def test_pieces_are_made_by_several_processes_and_come_in_order(monkeypatch):
     def piece(number: int):
         def call() -> tuple[int, int]:
             time.sleep(0.2 if number == 0 else 0.01)
@@ -162,6 +163,10 @@ def test_pieces_are_made_by_several_processes_and_come_in_order(capfd):
     assert len({process for _, process in made}) == 2 and os.getpid() not in dict(made).values()
     assert {process for _, process in in_order(1, pieces)} == {os.getpid()}
     assert list(in_order(2, [])) == []
+
+    with monkeypatch.context() as patch:  # a container without semaphores
+        patch.setattr(side_by_side, "ProcessPoolExecutor", Mock(side_effect=OSError(28, "full")))
+        assert {process for _, process in in_order(2, pieces)} == {os.getpid()}
 
     def divide() -> float:
         return 1 / 0

@@ -145,19 +145,29 @@ def in_order(count: int, pieces: Sequence[Callable[[], Result]]) -> Iterator[Res
     ------
     Defect : a process was ended from outside.
     """
-    if count == 1 or len(pieces) < 2:
+    pool = _pool(min(count, len(pieces)), pieces)
+    if pool is None:
         yield from (piece() for piece in pieces)
         return
     sys.stdout.flush()
-    count, held = min(count, len(pieces)), (pieces, os.getpid())
     try:
-        with ProcessPoolExecutor(count, get_context("fork"), _hold, held) as pool:
+        with pool:
             yield from pool.map(_call, range(len(pieces)))
     except BrokenProcessPool:
         raise Defect(
             "a process of this step was ended from outside; where memory is short, run it again "
             "with a smaller --jobs"
         ) from None
+
+
+def _pool(count: int, pieces: Sequence[Callable[[], Any]]) -> ProcessPoolExecutor | None:
+    """None where one process is enough, or where there can be no more: no room for semaphores."""
+    if count < 2:
+        return None
+    try:
+        return ProcessPoolExecutor(count, get_context("fork"), _hold, (pieces, os.getpid()))
+    except (OSError, NotImplementedError):  # /dev/shm is missing, or may not be written
+        return None
 
 
 def _hold(pieces: Sequence[Callable[[], Any]], parent: int) -> None:
