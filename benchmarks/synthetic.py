@@ -3,8 +3,8 @@
 Weights, states and labels are random, with the scales of a fine-tuned ViT:
 about 15% of the samples are misclassified, most of them into a class that is
 often mistaken for theirs, and training changed few weights by much (Student's
-t). The caches enter the ledger as step 3 writes them; step 2 is left to
-exp-fl-5-2.py, which finds them up to date.
+t). The caches enter the ledger as step 3 writes them, and M2's states as step 8 does;
+step 2 is left to exp-fl-5-2.py, which finds them up to date.
 
 Run from the repository's root: python -m benchmarks.synthetic DIR [--d D] [--samples S] [--bert]
 """
@@ -23,7 +23,7 @@ from benchmarks.shapes import BERT_BASE, DS, FOLD, VIT_BASE, Shape
 from utils.constants import PROFILES
 from utils.model import caches, states
 from utils.model.families import FAMILIES, TEXT
-from utils.model.inputs import SPLITS
+from utils.model.inputs import SPLITS, TEST
 from utils.model.names import tail_names
 from utils.model.opening import open_inputs
 from utils.model.states import States
@@ -154,6 +154,7 @@ def write_fold(root: Path, shape: Shape = VIT_BASE, seed: int = SEED) -> FoldPat
     tail = tail_of(weights, shape)
     for data, split in SPLITS.items():
         _write_caches(paths, tail, data, *samples[split])
+    _write_m2_states(paths, samples[SPLITS[TEST]][0])
     return paths
 
 
@@ -223,6 +224,17 @@ def _write_caches(
             task.save_array(paths.cache(name, SPLITS[data]), found[name])
     inputs.ledger.close()
     forward.ensure_states(job, inputs, data)  # reads them back as the steps do
+
+
+def _write_m2_states(paths: FoldPaths, h: np.ndarray) -> None:
+    """M2's h of the test split, which is M1's: only the FFN behind it differs here."""
+    from utils.judge.transplant import m2_states
+
+    job = make_job(paths)
+    inputs = open_inputs(job)
+    with m2_states.plan_m2_states(job, inputs) as task:
+        task.save_array(paths.m2_hidden, h)
+    inputs.ledger.close()
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from benchmarks.bench_fold import disk_use, run_process
 from benchmarks.shapes import Shape
 from utils import ranking
 from utils.data.setting_names import COLUMNS
+from utils.judge.transplant import m2_states
 from utils.model import caches, forward
 from utils.model.caches import load_states, load_tail
 from utils.model.checkpoints import read_ffn
@@ -46,6 +47,9 @@ def test_the_synthetic_caches_are_up_to_date_for_the_ledger(fold, monkeypatch):
     assert forward.ensure_states(job, inputs).n_samples == TINY.samples
     for name in caches.CACHES:
         inputs.ledger.require(fold.cache(name), caches.CACHE_STEP)
+    m2_states.ensure_m2_states(job, inputs)  # as step 8 asks for them
+    _, found = m2_states.read_m2(job, inputs, np.load(fold.cache("labels", "test")))
+    assert found.h.shape == (TINY.samples, TINY.d)
 
 
 def test_a_seventh_of_the_synthetic_samples_is_misclassified_in_every_class(tail_and_states):

@@ -19,6 +19,7 @@ from utils.run.cli import Job
 from utils.run.devices import pick_device
 from utils.run.profiles import profile_of
 from utils.run.stopwatch import Stopwatch
+from utils.run.task import Task
 
 SPLIT = "test"
 
@@ -36,15 +37,7 @@ def ensure_m2_states(job: Job, inputs: Inputs) -> None:
     if job.only_look:  # whether the data are still here is no matter to who reads the tables
         inputs.ledger.require(job.paths.m2_hidden, TRANSPLANT_STEP)
         return
-    task = inputs.ledger.task(
-        "forward pass of M2",
-        inputs=[M2, TEST],
-        constants=["INFERENCE_PRECISION", *feeding.column_constants(inputs.pair.m1)],
-        parameters=feeding.foreign_tokenizer(
-            inputs.pair.m1, profile_of(job.paths.ds), inputs.ledger.hashes
-        ),
-        makes=ensure_m2_states,
-    )
+    task = plan_m2_states(job, inputs)
     if task.done:
         return
     device = pick_device(job.args.device)
@@ -64,6 +57,20 @@ def ensure_m2_states(job: Job, inputs: Inputs) -> None:
         hidden = found["hidden_before_layernorm"]
         storage.require_finite(hidden, job.paths.m2_hidden, "M2 is broken")
         task.save_array(job.paths.m2_hidden, hidden)
+
+
+def plan_m2_states(job: Job, inputs: Inputs) -> Task:
+    """The task that makes M2's h, under step 8 whichever step runs it."""
+    return inputs.ledger.task(
+        "forward pass of M2",
+        inputs=[M2, TEST],
+        constants=["INFERENCE_PRECISION", *feeding.column_constants(inputs.pair.m1)],
+        parameters=feeding.foreign_tokenizer(
+            inputs.pair.m1, profile_of(job.paths.ds), inputs.ledger.hashes
+        ),
+        makes=ensure_m2_states,
+        step=TRANSPLANT_STEP,
+    )
 
 
 def read_m2(job: Job, inputs: Inputs, labels: np.ndarray) -> tuple[Tail, States]:
