@@ -1,5 +1,6 @@
 """Shared fixtures: a small random tail with its cached states, and tiny ViT checkpoints."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -76,13 +77,21 @@ class Toy:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Unless --basetemp says where, temporary folders are made in memory if it has room."""
-    if config.option.basetemp or hasattr(config, "workerinput") or not IN_MEMORY.is_dir():
+    worker = hasattr(config, "workerinput")
+    if worker or not getattr(config.option, "numprocesses", None):
+        gc.disable()  # until all is imported and collected: nothing of that becomes garbage
+    if config.option.basetemp or worker or not IN_MEMORY.is_dir():
         return
     for left in IN_MEMORY.glob(f"{NAME}*"):  # by a run that failed, to be looked at until now
         if not Path(f"/proc/{left.name.removeprefix(NAME)}").exists():
             shutil.rmtree(left, ignore_errors=True)
     if shutil.disk_usage(IN_MEMORY).free >= ROOM:
         config.option.basetemp = IN_MEMORY / f"{NAME}{os.getpid()}"
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
