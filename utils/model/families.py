@@ -55,7 +55,7 @@ class Family:
     outside : tensors that belong to no layer, no final norm and no head.
     head : the linear maps behind the last norm; the last one gives the logits.
     keys : names in config.json. shared : entries that M1 and M2 share, and what the class of
-        transformers takes where a file is silent.
+        transformers takes where a file is silent. d and m are none: every config.json says them.
     must_be : entries that have to be so, or absent.
     biases_if : an entry that switches off the biases of some parts, and those parts.
     positions_from_padding : whether positions are counted from behind the padding token's number.
@@ -125,8 +125,6 @@ def _both(*names: str) -> tuple[str, ...]:
 
 
 _SIZES = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
     "num_hidden_layers": 12,
     "num_attention_heads": 12,
     "hidden_act": "gelu",
@@ -248,9 +246,7 @@ _ENTRIES = (
             *(f"electra.embeddings.{each}" for each in _BERT_EMBEDDINGS),
             *_both("electra.embeddings_project"),
         ),
-        shared=_SIZES
-        | _TEXT_SHARED
-        | {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4},
+        shared=_SIZES | _TEXT_SHARED | {"num_attention_heads": 4},
     ),
     _like_bert(
         "distilbert",
@@ -269,8 +265,7 @@ _ENTRIES = (
         ),
         halves=LIKE_DISTILBERT,
         keys=Keys("dim", "hidden_dim", "n_layers", "n_heads", "activation", None),
-        shared=_TEXT_SHARED
-        | {"dim": 768, "hidden_dim": 3072, "n_layers": 6, "n_heads": 12, "activation": "gelu"},
+        shared=_TEXT_SHARED | {"n_layers": 6, "n_heads": 12, "activation": "gelu"},
         must_be={},
     ),
 )

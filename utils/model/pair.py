@@ -99,8 +99,9 @@ def require_one_model(pair: Pair, first: dict, second: dict) -> None:
 
     if first["model_type"] != second["model_type"]:
         refuse("model_type", first["model_type"], second["model_type"])
-    for key, default in configs.family_of(first).shared.items():
-        one, other = first.get(key, default), second.get(key, default)
+    family = configs.family_of(first)
+    for key in (family.keys.d, family.keys.m, *family.shared):
+        one, other = (config.get(key, family.shared.get(key)) for config in (first, second))
         if one != other:
             refuse(key, one, other)
     counts = [configs.count_classes(config) for config in (first, second)]
